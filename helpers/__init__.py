@@ -1,0 +1,1 @@
+"""Helpers behind the notebooks: one subject a file, imported as `from helpers import puzzles`."""

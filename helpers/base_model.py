@@ -1,0 +1,197 @@
+"""The laptop base model: its tokenizer, its architecture, its pretraining and its skill exam.
+
+    tokenizer = build_tokenizer(texts)           # byte-level BPE on words, each digit a token
+    model = new_model(tokenizer)                 # Qwen2, about 0.9M parameters
+    pretrain(model, windows(tokenizer, seed=0), steps=100, learning_rate=3e-3)
+    exam(model, tokenizer, seed=1)               # {"dictation": 0.99, ...}: share of lines exact
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from helpers import curriculum, puzzles
+from helpers.generation import generate
+
+END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+# Words keep their leading space, punctuation its trailing one; digits stand alone, as in Qwen2.5.
+WORDS = Regex(r" ?[A-Za-z]+|\d|[^A-Za-z\d\s]+ ?|\s+")
+
+
+def build_tokenizer(texts: Iterable[str], vocabulary: int = 512) -> PreTrainedTokenizerFast:
+    """A lossless byte-level BPE tokenizer with a chat template, trained on texts."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(WORDS, behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END_OF_TEXT, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    bpe.add_tokens(["<think>", "</think>"])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=END,
+        pad_token=END_OF_TEXT,
+        model_max_length=1024,
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0, layers: int = 4, width: int = 128) -> Qwen2ForCausalLM:
+    """A Qwen2 model with fresh weights."""
+    torch.manual_seed(seed)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=3 * width,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def windows(tokenizer: PreTrainedTokenizerFast, seed: int, batch: int = 16, length: int = 512) -> Iterator[torch.Tensor]:
+    """Endless batches of whole documents packed into windows: (2, batch, length) of inputs and labels.
+
+    Labels are -100 outside the assistant's turn and in the padding at a window's end.
+    """
+    open_rows: list[list[tuple[int, int]]] = []
+    full: list[list[tuple[int, int]]] = []
+    for documents in curriculum.documents(seed):
+        chats = [[{"role": "user", "content": p}] for _, p, _ in documents]
+        prompts = tokenizer.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
+        prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+        response_ids = tokenizer([r + END for *_, r in documents], add_special_tokens=False)["input_ids"]
+        for p, r in zip(prompt_ids, response_ids):
+            document = [(token, -100) for token in p] + [(token, token) for token in r]
+            fits = [row for row in open_rows if len(row) + len(document) <= length]
+            if fits:
+                max(fits, key=len).extend(document)
+                continue
+            open_rows.append(document)
+            if len(open_rows) > 2 * batch:
+                full.append(max(open_rows, key=len))
+                open_rows.remove(full[-1])
+            if len(full) == batch:
+                padded = [row + [(tokenizer.pad_token_id, -100)] * (length - len(row)) for row in full]
+                yield torch.tensor(padded).permute(2, 0, 1)
+                full = []
+
+
+def optimizers(model: Qwen2ForCausalLM, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the layers, AdamW for embeddings, norms and biases."""
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    return [
+        torch.optim.Muon(matrices, lr=learning_rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+    ]
+
+
+def pretrain(
+    model: Qwen2ForCausalLM,
+    batches: Iterator[torch.Tensor],
+    steps: int,
+    learning_rate: float,
+    compiled: bool = True,
+    report: Callable[[dict], None] = print,
+    every: int = 100,
+) -> list[dict]:
+    """Train for a number of steps in bf16 autocast; warm-up over 2%, linear decay over the last 60%.
+
+    Returns (and reports as it goes) rows of step, loss (nats a response token), tokens and seconds.
+    """
+    forward = torch.compile(model) if compiled else model
+    optims = optimizers(model, learning_rate)
+    log, started, losses, tokens = [], time.time(), [], 0
+    model.train()
+    for step in range(1, steps + 1):
+        scale = min(1.0, step / (0.02 * steps), (steps - step + 1) / (0.6 * steps))
+        inputs, labels = next(batches)
+        with torch.autocast(model.device.type, torch.bfloat16):
+            logits = forward(input_ids=inputs, use_cache=False).logits
+        shifted = logits[:, :-1].flatten(0, 1).float()
+        loss = torch.nn.functional.cross_entropy(shifted, labels[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optim in optims:
+            for group in optim.param_groups:
+                group["lr"] = learning_rate * scale
+            optim.step()
+            optim.zero_grad()
+        losses.append(loss.item())
+        tokens += inputs.numel()
+        if step % every == 0 or step == steps:
+            row = {"step": step, "loss": sum(losses) / len(losses), "tokens": tokens,
+                   "seconds": time.time() - started}  # fmt: skip
+            log.append(row)
+            report(row)
+            losses = []
+    return log
+
+
+def canonical(line: str, target: str) -> str:
+    """A line without what is free in it: which verdict it uses, and whether it announces a new pair."""
+    line = line.replace(f"{puzzles.NEW_PAIR} ", "")
+    for verdict in puzzles.VERDICTS:
+        line = line.replace(verdict.format(target), "NO")
+    return line
+
+
+def exam(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, n: int = 300) -> dict[str, float]:
+    """Share of lines that are exactly right per skill, on n fresh documents of each (greedy).
+
+    For `direct` it is the share of puzzles solved.
+    """
+    papers: dict[str, list[tuple[str, str]]] = {skill: [] for skill in curriculum.MIXTURE}
+    for documents in curriculum.documents(seed):
+        for skill, prompt, response in documents:
+            papers[skill].append((prompt, response))
+        if min(map(len, papers.values())) >= n:
+            break
+    marks = {}
+    for skill, paper in papers.items():
+        responses = generate(model, tokenizer, [p for p, _ in paper[:n]], max_new_tokens=420)
+        right = []
+        for (prompt, expected), got in zip(paper[:n], responses):
+            if skill == "direct":
+                right.append(puzzles.is_correct(got.text, prompt))
+                continue
+            right += marked_lines(prompt, expected, got.text)
+        marks[skill] = sum(right) / len(right)
+    return marks
+
+
+def marked_lines(prompt: str, expected: str, got: str) -> list[bool]:
+    """For each line of the expected response, whether the response has it."""
+    numbers = re.findall(r"\d+", re.split("[Tt]ry ", prompt)[0])
+    target = numbers[-1] if numbers else ""
+    wanted, given = ([canonical(line, target) for line in text.splitlines() if line] for text in (expected, got))
+    return [i < len(given) and given[i] == line for i, line in enumerate(wanted)]

@@ -1,0 +1,139 @@
+"""What the laptop base model is taught: the skills of a search, never the search itself.
+
+    arithmetic   Work out 5+19, 7*12.            -> 5+19=24. / 7*12=84., a line each
+    dictation    For 27 try 12*4 with 2; 22-14 with 19.
+                 -> the tries carried out one by one, with verdicts, in the wording of the traces
+    given tries  Use 5, 19 and 20 to make 11. Try 5*19 with 20; 20-5 with 19.
+                 -> the same on one set of numbers, tries chosen and ordered at random
+    direct       Use 5, 19 and 20 to make 11.    -> the answer at once
+
+Every try is named by the user, so the order of a systematic search appears nowhere. Only number
+sets of the train split occur in puzzles, so validation and test sets are as new to the base as to
+its fine-tunes. Every token of the traces (keywords, think tags) occurs here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from helpers.puzzles import (
+    HIGHEST,
+    LOWEST,
+    MAX_TARGET,
+    NEW_PAIR,
+    Numbers,
+    Try,
+    combine,
+    expression,
+    number_sets,
+    opening,
+    problem_text,
+    solution_text,
+    step_text,
+    tries,
+)
+from helpers.traces import render
+
+# Shares of the tokens, not of the documents: short documents would otherwise be starved.
+MIXTURE = {"arithmetic": 0.2, "dictation": 0.4, "given_tries": 0.3, "direct": 0.1}
+NO_HIT = "None of them makes {}."
+
+
+def random_try(rng: random.Random) -> Try:
+    """A try on three unrelated numbers, operands in the order in which a trace would write them."""
+    x, y = sorted(rng.sample(range(LOWEST, HIGHEST + 1), 2))
+    op = rng.choice("+-*")
+    return Try(y, op, x, rng.randint(LOWEST, HIGHEST)) if op == "-" else Try(x, op, y, rng.randint(LOWEST, HIGHEST))
+
+
+def carry_out(attempts: list[Try], target: int, rng: random.Random, lead: tuple[str, ...] = ()) -> str:
+    """The response that carries out dictated tries until one hits, or reports that none does."""
+    steps = list(lead)
+    for attempt in attempts:
+        first, results = attempt.first, attempt.results
+        steps.append(step_text(attempt, target, rng, first, results, new_pair=rng.random() < 0.2))
+        if target in results:
+            return render(steps, solution_text(expression(attempt, results.index(target), first)))
+    return render(steps, NO_HIT.format(target))
+
+
+def dictated(attempts: list[Try]) -> str:
+    return "; ".join(f"{t.x}{t.op}{t.y} with {t.z}" for t in attempts) + "."
+
+
+def pick_target(attempts: list[Try], rng: random.Random) -> int:
+    """A result of one of the tries, or (as often) a number that is probably none."""
+    if rng.random() < 0.5:
+        results = [r for r in rng.choice(attempts).results if 1 <= r <= MAX_TARGET]
+        if results:
+            return rng.choice(results)
+    return rng.randint(1, MAX_TARGET) if rng.random() < 0.5 else rng.randint(1, 60)
+
+
+def arithmetic(rng: random.Random) -> tuple[str, str]:
+    """Four to eight single operations on numbers of the sizes that tries produce."""
+    asked = []
+    for _ in range(rng.randint(4, 8)):
+        attempt = random_try(rng)
+        if rng.random() < 0.3:
+            x, y = attempt.x, attempt.y
+            ops = "+-*"
+        else:
+            x, y = attempt.first, attempt.z
+            ops = "+-" if attempt.op == "*" else "+-*"
+        op = rng.choice(ops)
+        if op == "-" and x < y:
+            x, y = y, x
+        asked.append((f"{x}{op}{y}", combine(x, op, y)))
+    prompt = "Work out " + ", ".join(question for question, _ in asked) + "."
+    return prompt, "\n".join(f"{question}={answer}." for question, answer in asked)
+
+
+def dictation(rng: random.Random) -> tuple[str, str]:
+    """One to nine tries on unrelated numbers, dictated by the user."""
+    attempts = [random_try(rng) for _ in range(rng.randint(1, 9))]
+    target = pick_target(attempts, rng)
+    return f"For {target} try {dictated(attempts)}", carry_out(attempts, target, rng)
+
+
+def given_tries(rng: random.Random, sets: list[Numbers]) -> tuple[str, str]:
+    """One to nine tries on one set of numbers, chosen and ordered at random."""
+    numbers = rng.choice(sets)
+    attempts = rng.sample(tries(numbers), rng.randint(1, 9))
+    target = pick_target(attempts, rng)
+    prompt = f"{problem_text(numbers, target)} Try {dictated(attempts)}"
+    return prompt, carry_out(attempts, target, rng, (opening(numbers, target),))
+
+
+def direct(rng: random.Random, sets: list[Numbers]) -> tuple[str, str]:
+    """A puzzle and its answer, without a thought."""
+    while True:
+        numbers = rng.choice(sets)
+        for attempt in rng.sample(tries(numbers), 9):
+            slot = rng.randrange(len(attempt.results))
+            target = attempt.results[slot]
+            if 1 <= target <= MAX_TARGET:
+                answer = expression(attempt, slot, attempt.first)
+                return problem_text(numbers, target), solution_text(answer)
+
+
+def documents(seed: int, batch: int = 1000) -> Iterator[list[tuple[str, str, str]]]:
+    """Endless batches of (skill, prompt, response), skills drawn by `MIXTURE` in characters."""
+    rng, sets = random.Random(f"curriculum:{seed}"), number_sets("train")
+    makers = {
+        "arithmetic": lambda: arithmetic(rng),
+        "dictation": lambda: dictation(rng),
+        "given_tries": lambda: given_tries(rng, sets),
+        "direct": lambda: direct(rng, sets),
+    }
+    written = dict.fromkeys(MIXTURE, 1.0)
+    while True:
+        made = []
+        for _ in range(batch):
+            skill = min(MIXTURE, key=lambda s: written[s] / MIXTURE[s])
+            prompt, response = makers[skill]()
+            written[skill] += len(prompt) + len(response)
+            made.append((skill, prompt, response))
+        rng.shuffle(made)
+        yield made
