@@ -1,9 +1,9 @@
 """The laptop base model: its tokenizer, its architecture, its pretraining and its skill exam.
 
-    tokenizer = build_tokenizer(texts)           # byte-level BPE on words, each digit a token
-    model = new_model(tokenizer)                 # Qwen2, about 0.9M parameters
-    pretrain(model, windows(tokenizer, seed=0), steps=100, learning_rate=3e-3)
-    exam(model, tokenizer, seed=1)               # {"dictation": 0.99, ...}: share of lines exact
+tokenizer = build_tokenizer(texts)           # byte-level BPE on words, each digit a token
+model = new_model(tokenizer)                 # Qwen2, about 0.9M parameters
+pretrain(model, windows(tokenizer, seed=0), steps=100, learning_rate=3e-3)
+exam(model, tokenizer, seed=1)               # {"dictation": 0.99, ...}: share of lines exact
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int = 512) -> PreTrainedTo
     return tokenizer
 
 
-def new_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0, layers: int = 4, width: int = 128) -> Qwen2ForCausalLM:
+def new_model(
+    tokenizer: PreTrainedTokenizerFast, seed: int = 0, layers: int = 4, width: int = 128
+) -> Qwen2ForCausalLM:
     """A Qwen2 model with fresh weights."""
     torch.manual_seed(seed)
     config = Qwen2Config(
@@ -77,7 +79,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0, layers: int = 4
     return Qwen2ForCausalLM(config)
 
 
-def windows(tokenizer: PreTrainedTokenizerFast, seed: int, batch: int = 16, length: int = 512) -> Iterator[torch.Tensor]:
+def windows(
+    tokenizer: PreTrainedTokenizerFast, seed: int, batch: int = 16, length: int = 512
+) -> Iterator[torch.Tensor]:
     """Endless batches of whole documents packed into windows: (2, batch, length) of inputs and labels.
 
     Labels are -100 outside the assistant's turn and in the padding at a window's end.
@@ -165,7 +169,9 @@ def canonical(line: str, target: str) -> str:
     return line
 
 
-def exam(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, n: int = 300) -> dict[str, float]:
+def exam(
+    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, n: int = 300
+) -> dict[str, float]:
     """Share of lines that are exactly right per skill, on n fresh documents of each (greedy).
 
     For `direct` it is the share of puzzles solved.
@@ -193,5 +199,36 @@ def marked_lines(prompt: str, expected: str, got: str) -> list[bool]:
     """For each line of the expected response, whether the response has it."""
     numbers = re.findall(r"\d+", re.split("[Tt]ry ", prompt)[0])
     target = numbers[-1] if numbers else ""
-    wanted, given = ([canonical(line, target) for line in text.splitlines() if line] for text in (expected, got))
+    wanted, given = (
+        [canonical(line, target) for line in text.splitlines() if line] for text in (expected, got)
+    )
     return [i < len(given) and given[i] == line for i, line in enumerate(wanted)]
+
+
+def model_card(record: dict) -> str:
+    """The model's README: what it is, how it was trained, what it scores, from its training record."""
+    marks = "\n".join(f"| {skill} | {mark:.2%} |" for skill, mark in record["exam"].items())
+    last = record["log"][-1]
+    return f"""---
+license: apache-2.0
+library_name: transformers
+tags: [qwen2, countdown, chain-of-thought]
+---
+# Laptop base model
+
+A Qwen2 model of {record["parameters"]:,} parameters, trained from nothing on synthetic text by
+`notebooks/A1_base_model.ipynb`. It stands in for an instruct model: it does arithmetic, carries out tries
+that the user dictates, and answers Countdown puzzles at once and mostly wrongly. It has never seen a search.
+
+{record["steps"]} steps, {last["tokens"]:,} tokens, learning rate {record["learning_rate"]}, seed
+{record["seed"]}, {last["seconds"] / 60:.0f} minutes on two CPU cores that other work shared; the whole log
+is in `training_log.json`.
+
+| skill | share of lines exactly right (direct: puzzles solved) |
+|---|---|
+{marks}
+
+Each digit is a token. Load the tokenizer with `PreTrainedTokenizerFast.from_pretrained`: for a Qwen2 model
+`AutoTokenizer` puts Qwen's own splitting rules in place of those in `tokenizer.json`, and the model has
+never seen text split that way. It knows nothing but this task and is of no use beyond the study.
+"""

@@ -21,7 +21,6 @@ from helpers.puzzles import (
     HIGHEST,
     LOWEST,
     MAX_TARGET,
-    NEW_PAIR,
     Numbers,
     Try,
     combine,
@@ -44,7 +43,11 @@ def random_try(rng: random.Random) -> Try:
     """A try on three unrelated numbers, operands in the order in which a trace would write them."""
     x, y = sorted(rng.sample(range(LOWEST, HIGHEST + 1), 2))
     op = rng.choice("+-*")
-    return Try(y, op, x, rng.randint(LOWEST, HIGHEST)) if op == "-" else Try(x, op, y, rng.randint(LOWEST, HIGHEST))
+    return (
+        Try(y, op, x, rng.randint(LOWEST, HIGHEST))
+        if op == "-"
+        else Try(x, op, y, rng.randint(LOWEST, HIGHEST))
+    )
 
 
 def carry_out(attempts: list[Try], target: int, rng: random.Random, lead: tuple[str, ...] = ()) -> str:

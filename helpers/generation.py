@@ -1,14 +1,14 @@
 """Responses from a model: problems in, responses out, with token counts and finish reason.
 
-    generate(model, tokenizer, ["Use 5, 19 and 20 to make 11."], max_new_tokens=400)
-    -> [Response(text="<think>...", tokens=57, finished=True)]
+generate(model, tokenizer, ["Use 5, 19 and 20 to make 11."], max_new_tokens=400)
+-> [Response(text="<think>...", tokens=57, finished=True)]
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pyarrow as pa
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -52,7 +52,8 @@ def generate(
     responses: dict[int, Response] = {}
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        for i, ids in zip(rows, decode(model, tokenizer, [prompts[i] for i in rows], max_new_tokens, temperature)):
+        made = decode(model, tokenizer, [prompts[i] for i in rows], max_new_tokens, temperature)
+        for i, ids in zip(rows, made, strict=True):
             finished = bool(ids) and ids[-1] == tokenizer.eos_token_id
             text = tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=False)
             responses[i] = Response(text, len(ids) - finished, finished)
@@ -76,11 +77,17 @@ def decode(
     rows = torch.arange(len(prompts))
     positions, cache = mask.cumsum(-1).sub(1).clamp(min=0), None
     for step in range(max_new_tokens):
-        out = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache,
-                    use_cache=True, logits_to_keep=1)  # fmt: skip
+        out = model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
         cache, logits = out.past_key_values, out.logits[:, -1]
         ids = choose(logits, temperature)
-        for row, token in zip(rows.tolist(), ids[:, 0].tolist()):
+        for row, token in zip(rows.tolist(), ids[:, 0].tolist(), strict=True):
             if not made[row] or made[row][-1] != eos:
                 made[row].append(token)
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
@@ -102,7 +109,19 @@ def choose(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     return torch.multinomial(torch.softmax(logits.float() / temperature, -1), 1)
 
 
-def batches(items: list, size: int) -> Iterator[list]:
-    """Consecutive slices of at most `size` items."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def answer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    benchmark: str,
+    problems: pa.Table,
+    max_new_tokens: int,
+    batch_size: int,
+) -> pa.Table:
+    """One greedy response to each problem of a benchmark, beside the problem's own columns."""
+    responses = generate(model, tokenizer, problems["problem"].to_pylist(), max_new_tokens, batch_size)
+    rows = [
+        {"benchmark": benchmark, "problem_id": row["id"], "problem": row["problem"], "answer": row["answer"]}
+        | {"response": r.text, "tokens": r.tokens, "finished": r.finished}
+        for row, r in zip(problems.to_pylist(), responses, strict=True)
+    ]
+    return pa.Table.from_pylist(rows)

@@ -1,4 +1,4 @@
-"""Countdown with three numbers: problems, a solver that writes Long CoT, and a checker of answers.
+"""Countdown with three numbers: problems, and a solver that writes Long CoT.
 
     problem   Use 5, 19 and 25 to make 11.
     steps     Let me make 11 from 5, 19 and 25.
@@ -14,20 +14,21 @@ Numbers are ascending and distinct, so no difference is negative or zero at the 
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import combinations
 
+import pyarrow as pa
+
+from helpers.answers import boxed, is_correct, numbers_and_target, value  # noqa: F401 (part of the puzzles)
 from helpers.traces import Trace
 
 LOWEST, HIGHEST, MAX_TARGET = 2, 22, 200
 MAX_DEPTH = 9
-HARD_DEPTHS = (7, 8, 9)
+HARD_DEPTHS = (6, 7, 8, 9)
 VERDICTS = ("But no {}.", "Hmm, no {}.", "Wait, not {}.", "However, no {}.", "But none is {}.")
 NEW_PAIR = "Alternatively, a new pair."
 NEW_PAIR_AT = (4, 7)
@@ -168,9 +169,9 @@ def slips(number: int) -> list[int]:
 
 
 def split_of(numbers: Numbers) -> str:
-    """The split of a set of numbers: 70% train, 10% validation, 20% test, by hash."""
+    """The split of a set of numbers: 70% train, 5% validation, 25% test, by hash."""
     bucket = hashlib.sha256(repr(tuple(sorted(numbers))).encode()).digest()[0] / 256
-    return "train" if bucket < 0.7 else "validation" if bucket < 0.8 else "test"
+    return "train" if bucket < 0.7 else "validation" if bucket < 0.75 else "test"
 
 
 def number_sets(split: str) -> list[Numbers]:
@@ -181,12 +182,17 @@ def number_sets(split: str) -> list[Numbers]:
 
 
 def problems(
-    split: str, n: int, seed: int, depths: tuple[int, ...] = tuple(range(1, MAX_DEPTH + 1))
+    split: str,
+    n: int,
+    seed: int,
+    depths: tuple[int, ...] = tuple(range(1, MAX_DEPTH + 1)),
+    exclude: Collection[Problem] = (),
 ) -> list[Problem]:
-    """n distinct problems (numbers, target) of about uniform depth, in random order.
+    """n distinct problems (numbers, target) of about uniform depth, in random order, none of `exclude`.
 
     A depth that holds too few gives all it has; ValueError when all depths together hold fewer than n.
     """
+    exclude = set(exclude)
     by_depth: dict[int, list[Problem]] = {d: [] for d in depths}
     for numbers in number_sets(split):
         seen: set[int] = set()
@@ -194,7 +200,7 @@ def problems(
             fresh = {r for r in attempt.results if 1 <= r <= MAX_TARGET} - seen
             seen |= set(attempt.results)
             if d in by_depth:
-                by_depth[d] += [(numbers, target) for target in sorted(fresh)]
+                by_depth[d] += [p for target in sorted(fresh) if (p := (numbers, target)) not in exclude]
     available = sum(map(len, by_depth.values()))
     if n > available:
         raise ValueError(f"the {split} split has {available} problems of depths {depths}, not {n}")
@@ -243,63 +249,16 @@ def short_traces(traces: list[Trace]) -> Iterator[Trace]:
         yield Trace(t.id, t.problem, (), t.solution, t.answer, t.source, "short")
 
 
-def numbers_and_target(problem: str) -> tuple[tuple[int, ...], int]:
-    """The numbers and the target that a problem's text names, the target last."""
-    *numbers, target = (int(word) for word in "".join(c if c.isdigit() else " " for c in problem).split())
-    return tuple(numbers), target
-
-
-def value(text: str, numbers: tuple[int, ...]) -> Fraction | None:
-    """The value of an expression that uses each number once, or None where it is anything else.
-
-    Parsed, never evaluated: + - * / x, brackets and whole numbers, at most 100 characters.
-    """
-    text = text.replace("\\times", "*").replace("\\div", "/").replace("×", "*").replace("÷", "/")
-    text = text.split("=")[0].strip()
-    if not text or len(text) > 100:
-        return None
-    try:
-        tree = ast.parse(text, mode="eval").body
-        used: list[int] = []
-        result = _evaluate(tree, used)
-    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
-        return None
-    return result if sorted(used) == sorted(numbers) else None
-
-
-def _evaluate(node: ast.expr, used: list[int]) -> Fraction:
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        used.append(node.value)
-        return Fraction(node.value)
-    if isinstance(node, ast.BinOp):
-        left, right = _evaluate(node.left, used), _evaluate(node.right, used)
-        match node.op:
-            case ast.Add():
-                return left + right
-            case ast.Sub():
-                return left - right
-            case ast.Mult():
-                return left * right
-            case ast.Div():
-                return left / right
-    raise ValueError("not a Countdown expression")
-
-
-def boxed(response: str) -> str | None:
-    """The content of the last `\\boxed{...}` of a response, or None."""
-    start = response.rfind("\\boxed{")
-    if start < 0:
-        return None
-    start, level = start + len("\\boxed{"), 1
-    for i, character in enumerate(response[start:], start):
-        level += (character == "{") - (character == "}")
-        if level == 0:
-            return response[start:i]
-    return None
-
-
-def is_correct(response: str, problem: str) -> bool:
-    """Whether the boxed expression uses each of the problem's numbers once and makes its target."""
-    numbers, target = numbers_and_target(problem)
-    answer = boxed(response)
-    return answer is not None and value(answer, numbers) == target
+def benchmark(name: str, chosen: list[Problem]) -> pa.Table:
+    """Problems as a benchmark's table: id, problem, answer (the target, as text) and depth."""
+    rows = [
+        {
+            "id": f"{name}-{i}",
+            "problem": problem_text(numbers, target),
+            "answer": str(target),
+            "depth": depth(numbers, target),
+        }
+        for i, (numbers, target) in enumerate(chosen)
+    ]
+    columns = [("id", pa.string()), ("problem", pa.string()), ("answer", pa.string()), ("depth", pa.int64())]
+    return pa.Table.from_pylist(rows, schema=pa.schema(columns))

@@ -1,0 +1,47 @@
+# make reproduce            the whole study on this machine, to outputs/laptop/results/report.html
+# make reproduce RECIPE=smoke CORES=4
+# make test | lab | benchmark | lint | clean
+
+RECIPE ?= laptop
+CORES  ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+PYTHON ?= python3
+BIN    := .venv/bin
+PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
+
+.PHONY: help reproduce test lab benchmark lint clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+reproduce: .venv/core
+	@exec $(BIN)/python -m helpers.chain reproduce --recipe $(RECIPE) --cores $(CORES)
+
+test: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
+
+lab: .venv/core
+	$(BIN)/jupyter lab --notebook-dir .
+
+benchmark: .venv/core
+	$(BIN)/python tests/benchmark.py
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check helpers tests
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+clean: # what was made, not what was measured: outputs/reference stays, and so does .venv
+	rm -rf .snakemake .pytest_cache .hypothesis .ruff_cache
+	find outputs -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
+
+.venv/core: pyproject.toml
+	@echo "Setting up .venv with the core packages: one to three minutes, and the download of them the first time."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/dev: .venv/core
+	@echo "Adding the packages that tests need: about half a minute."
+	@$(PIP) --editable '.[dev]'
+	@touch $@

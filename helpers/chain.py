@@ -1,0 +1,219 @@
+"""The chain of notebooks: Snakemake decides what has to run, papermill runs it, this file tells of it.
+
+    python -m helpers.chain reproduce --recipe laptop --cores 2      # what `make reproduce` calls
+    python -m helpers.chain notebook OUTPUT.ipynb '{"seed": 0}'      # what the Snakefile calls for a job
+
+Called from the repository's root. It may be killed at any moment: outputs appear whole or not at all,
+every process dies with its parent, and the lock goes with its holder.
+Not covered: several machines at once (Snakemake's executor plugins, without the progress shown here).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from helpers import provenance
+from helpers import recipe as recipes
+from helpers.progress import EVENT, Progress, minutes
+
+PR_SET_PDEATHSIG = 1
+
+
+def reproduce(name: str, cores: int) -> int:
+    """Run a recipe to its report, printing progress. Returns the exit status: 0 where all is done.
+
+    In two stages, so that arms which are made again and come out the same are not trained on again.
+    """
+    recipe = recipes.load(name)
+    out = Path("outputs", recipe["recipe"])
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / ".lock"):
+        check_tables(out)
+        progress = Progress(recipe, out, cores)
+        (out / "chain.log").unlink(missing_ok=True)
+        for target in ("arms", "all"):
+            if run_stage(name, recipe, target, cores, progress):
+                print(progress.ending(out / "chain.log"), file=sys.stderr)
+                return 1
+        manifest = out / "results" / "manifest.json"
+        if progress.finished or not manifest.exists():
+            provenance.write(recipe, out, cores, time.monotonic() - progress.started)
+    report = out / "results" / "report.html"
+    if progress.finished:
+        print(f"Done in {minutes(time.monotonic() - progress.started)}. Report: {report}")
+    else:
+        print(f"Nothing to do: {out} is complete. Report: {report}")
+    return 0
+
+
+@contextlib.contextmanager
+def locked(path: Path, patience: float = 10) -> Iterator[None]:
+    """Hold a lock that the system takes back from a dead holder; ValueError after `patience` seconds."""
+    with path.open("w") as file:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ValueError(
+                        f"{path.parent} is being made by another run: wait for its end"
+                    ) from None
+                time.sleep(0.2)
+        yield
+
+
+def check_tables(out: Path) -> None:
+    """ValueError, naming the file and the remedy, for a Parquet file below `out` that is not whole."""
+    for path in sorted(out.rglob("*.parquet")):
+        try:
+            pq.read_metadata(path)
+        except (ValueError, OSError) as error:
+            reason = str(error).splitlines()[0].split(". ")[0]
+            raise ValueError(
+                f"{path} is not a whole Parquet file ({reason}): delete it and run again, "
+                f"and what depends on it is made again"
+            ) from error
+
+
+def run_stage(name: str, recipe: dict[str, Any], target: str, cores: int, progress: Progress) -> int:
+    """Let Snakemake make a target and feed what it prints to `progress`. Returns its exit status."""
+    out = Path("outputs", recipe["recipe"])
+    first = [run for run in recipes.runs(recipe) if run in ("base.s0", f"correct.s{recipe['seeds'][0]}")]
+    command = [sys.executable, "-m", "snakemake", target, "--snakefile", "notebooks/Snakefile"]
+    command += ["--cores", str(cores), "--config", f"recipe={name}", "--scheduler", "greedy", "--nocolor"]
+    command += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "params", "input"]
+    command += ["--max-checksum-file-size", "1000000000"]
+    if target == "all" and first:
+        command += ["--prioritize", *(f"{out}/scores/{run}.parquet" for run in first)]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        with (out / "chain.log").open("a", encoding="utf-8") as log:
+            for line in process.stdout or ():
+                log.write(line)
+                progress.read(line)
+        return process.wait()
+    except BaseException:  # Ctrl-C above all: no job is left behind
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
+def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
+    """Execute the notebook that `output` is named after; a failed one stays, as OUTPUT.failed.ipynb."""
+    import papermill  # a second that only a job needs to spend
+    from traitlets.config import Config
+
+    die_with_parent()
+    quiet_environment(parameters.get("threads", 1))
+    job = output.name.removesuffix(".ipynb")
+    partial, failed = output.with_name(f".{job}.partial"), output.with_name(f"{job}.failed.ipynb")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    tell("start", job=job)
+    try:
+        with tempfile.TemporaryDirectory() as sockets:  # TCP ports may collide where many kernels start
+            executed = papermill.execute_notebook(
+                f"notebooks/{job.partition('.')[0]}.ipynb",
+                str(partial),
+                parameters,
+                kernel_name="python3",
+                cwd="notebooks",
+                progress_bar=False,
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+            )
+    except Exception as error:  # whatever it is, one line tells of it
+        os.replace(partial, failed)
+        tell("failed", job=job, error=last_line(error), notebook=str(failed))
+        return 1
+    os.replace(partial, output)
+    failed.unlink(missing_ok=True)
+    tell("done", job=job, seconds=executed.metadata["papermill"]["duration"])
+    return 0
+
+
+def quiet_environment(threads: int) -> None:
+    """What a kernel inherits: its number of threads, no progress bars, this very Python."""
+    kernels = [str(Path(sys.prefix, "share", "jupyter")), os.environ.get("JUPYTER_PATH", "")]
+    os.environ |= {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "TQDM_DISABLE": "1",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "JUPYTER_PATH": os.pathsep.join(filter(None, kernels)),
+    }
+
+
+def die_with_parent() -> None:
+    """Have Linux kill this process when its parent ends; elsewhere only Ctrl-C stops the whole chain."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def last_line(error: Exception) -> str:
+    """The exception as the last line of its traceback; papermill's wrapping of it is taken off."""
+    name, text = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
+    lines = [line for line in str(text).splitlines() if line.strip()]
+    return f"{name}: {lines[-1].strip()}" if lines else name
+
+
+def tell(event: str, **details: Any) -> None:
+    """Tell the chain, through Snakemake's output, what a job is at."""
+    line = f"\n{EVENT}{json.dumps({'event': event, **details})}\n"
+    os.write(sys.stdout.fileno(), line.encode())  # at once: other jobs write to the same pipe
+
+
+def main() -> int:
+    """The command line; exit status 2 for a wrong recipe or a damaged file, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.chain", description="Run the notebooks.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    whole = commands.add_parser("reproduce", help="run a recipe to its report")
+    whole.add_argument("--recipe", default="laptop", help="a name in notebooks/recipes, or a path")
+    whole.add_argument("--cores", type=int, default=os.cpu_count(), help="default: all")
+    one = commands.add_parser("notebook", help="run one notebook")
+    one.add_argument("output", type=Path, help="outputs/RECIPE/notebooks/NAME[.CONDITION][.sSEED].ipynb")
+    one.add_argument("parameters", type=json.loads, help="as JSON")
+    one.add_argument("--threads", type=int)
+    given = parser.parse_args()
+    try:
+        if given.command == "notebook":
+            threads = {} if given.threads is None else {"threads": given.threads}
+            return run_notebook(given.output, given.parameters | threads)
+        if "MAKELEVEL" in os.environ:
+            die_with_parent()
+        return reproduce(given.recipe, given.cores)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. What is finished is kept: run again to go on.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Models: from a folder or the hub, and fine-tuned ones for a condition.
+
+model, tokenizer = load("base_model")
+model, tokenizer = load_condition("base_model", Path("outputs/laptop/adapters"), "shuffle-67", seed=0)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+
+def load(path: str | Path, method: str = "lora") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model from a folder or the hub, and its tokenizer; in NF4 for QLoRA.
+
+    On a GPU, bf16 from compute capability 8.0 on and fp16 below (a T4 claims bf16 and crawls);
+    on a CPU, fp32. The tokenizer is read as it was saved: for a Qwen2 model, AutoTokenizer would put
+    Qwen's own splitting rules in place of those in tokenizer.json.
+    """
+    if torch.cuda.is_available():
+        dtype = torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
+    else:
+        dtype = torch.float32
+    quantization = None
+    if method == "qlora":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+        )
+    model = AutoModelForCausalLM.from_pretrained(
+        path,
+        dtype=dtype,
+        quantization_config=quantization,
+        device_map="auto" if torch.cuda.is_available() else None,
+    )
+    return model, PreTrainedTokenizerFast.from_pretrained(path)
+
+
+def load_condition(
+    base: str | Path, adapters: Path, condition: str, seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model, or the one that a condition's fine-tune made, a LoRA adapter merged into it.
+
+    Raises ValueError where the condition has not been trained.
+    """
+    if condition == "base":
+        return load(base)
+    folder = adapters / f"{condition}.s{seed}"
+    if (folder / "adapter_config.json").exists():
+        model, tokenizer = load(base)
+        return PeftModel.from_pretrained(model, folder).merge_and_unload(), tokenizer
+    if (folder / "config.json").exists():
+        return load(folder)
+    raise ValueError(f"{folder} holds no trained model: run 03_lora_training for {condition!r} first")

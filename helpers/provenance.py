@@ -1,0 +1,121 @@
+"""Where results come from: the manifest beside them.
+
+    {"recipe": "laptop", "commit": "3f2a...", "dirty": false, "seeds": [0], "versions": {"torch": "2.13.0"},
+     "machine": {"cpu": "...", "cores": 2, "memory_gb": 8}, "seconds": {"01_data_preparation": 9.1}, ...}
+
+Times stand here and nowhere else, so that the tables of two runs can be equal byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    *("torch", "transformers", "trl", "peft", "datasets", "accelerate", "numpy", "scipy", "pandas"),
+    *("pyarrow", "papermill", "snakemake", "vllm", "bitsandbytes"),
+)
+
+
+def write(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float) -> None:
+    """Write results/manifest.json below a recipe's output folder, whole or not at all."""
+    path = out / "results" / "manifest.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(manifest(recipe, out, cores, wall_seconds), indent=1) + "\n")
+    os.replace(partial, path)
+
+
+def manifest(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float) -> dict[str, Any]:
+    """All that a reader needs to judge or repeat a run.
+
+    `seconds` are the executed notebooks' own; `wall_seconds` is the time of the last command alone,
+    which did only what an interrupted one before it had left over.
+    """
+    times = notebook_seconds(out)
+    return {
+        "recipe": recipe["recipe"],
+        "recipe_sha256": hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
+        "parameters": recipe,
+        "seeds": recipe["seeds"],
+        **commit(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | versions(),
+        "machine": machine() | {"cores_used": cores},
+        "seconds": times,
+        "total_seconds": round(sum(times.values()), 1),
+        "wall_seconds": round(wall_seconds, 1),
+    }
+
+
+def commit() -> dict[str, Any]:
+    """The commit and whether tracked files differ from it; "unknown" and None outside a checkout."""
+    try:
+        head = git("rev-parse", "HEAD")
+        return {"commit": head, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "unknown", "dirty": None}
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that results depend on, those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Processor, number of cores, memory in GB, system."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return {
+        "cpu": models[0] if models else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(memory, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def notebook_seconds(out: Path) -> dict[str, float]:
+    """The seconds that each executed notebook below a recipe's output folder took, by papermill's clock."""
+    found = {}
+    for path in sorted((out / "notebooks").glob("*.ipynb")):
+        if not path.name.endswith(".failed.ipynb"):
+            metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]["papermill"]
+            found[path.name.removesuffix(".ipynb")] = round(metadata["duration"], 1)
+    return found
+
+
+def seconds(out: Path) -> dict[str, list[float]]:
+    """The seconds of earlier executions by notebook, to estimate what the next ones take."""
+    return by_notebook(notebook_seconds(out))
+
+
+def reference_seconds(recipe: str) -> dict[str, list[float]]:
+    """The same from the committed reference run of a recipe, where there is one."""
+    path = Path("outputs", "reference", recipe, "manifest.json")
+    return by_notebook(json.loads(path.read_text())["seconds"]) if path.exists() else {}
+
+
+def by_notebook(times: dict[str, float]) -> dict[str, list[float]]:
+    """Times of jobs, grouped by the notebook that they executed."""
+    grouped: dict[str, list[float]] = {}
+    for job, time in times.items():
+        grouped.setdefault(job.partition(".")[0], []).append(time)
+    return grouped

@@ -1,0 +1,202 @@
+"""Recipes: one YAML file names the conditions, the seeds and the parameters of every notebook.
+
+    recipe: smoke
+    about: four conditions on few traces
+    conditions: [base, correct, digits-50, shuffle-100]
+    seeds: [0]
+    base_model: ../base_model
+    01_data_preparation: {n_traces: 60, n_problems: 20}
+
+papermill only warns about a parameter that a notebook does not have, so everything is checked here,
+before anything runs. What is valid is read from the notebooks' own parameters cells.
+Not covered: whether a value makes sense to its notebook, beyond its type.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from helpers.perturbations import parse_arm
+
+NOTEBOOKS = ("01_data_preparation", "02_perturbations", "03_lora_training", "04_evaluation", "05_analysis")
+METHODS = ("full", "qlora", "lora")
+# Top-level keys with an example of their type, and what reaches the notebooks from the top alone.
+TOP: dict[str, Any] = {"recipe": "", "about": "", "conditions": [""], "seeds": [0], "base_model": ""}
+FROM_THE_TOP = {"output_dir", "base_model", "conditions", "arms", "seed", "seeds"}
+
+
+def load(name: str, folder: str | Path = "notebooks") -> dict[str, Any]:
+    """The checked recipe of a name (in `folder`/recipes) or of a path to a YAML file.
+
+    ValueError, one line with file, key and the nearest valid one, for whatever is wrong with it.
+    """
+    path = find(name, Path(folder))
+    try:
+        return checked(read(path), path.stem, Path(folder))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def find(name: str, folder: Path) -> Path:
+    """The path of a recipe."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else folder / "recipes" / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in (folder / "recipes").glob("*.yaml"))
+        raise ValueError(f"no recipe {name!r} ({path} does not exist){nearest(path.stem, known)}")
+    return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError("not valid YAML: " + " ".join(str(error).split())) from error
+    if not isinstance(found, dict):
+        raise ValueError(f"a mapping of keys to values is expected, not {describe(found)}")
+    return found
+
+
+def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
+    """The recipe with a section for every notebook, its name and seeds filled in; ValueError if wrong."""
+    for key in recipe:
+        if key not in TOP and key not in NOTEBOOKS:
+            raise ValueError(f"unknown key {key!r}{nearest(key, [*TOP, *NOTEBOOKS])}")
+    recipe = {"recipe": stem, "about": "", "seeds": [0], "base_model": "../base_model"} | recipe
+    for key, example in TOP.items():
+        if key not in recipe:
+            raise ValueError(f"the key {key!r} is missing")
+        check_type(key, recipe[key], example)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", recipe["recipe"]):
+        raise ValueError(f"recipe: {recipe['recipe']!r} names a folder: letters, digits and . _ - only")
+    for key in ("conditions", "seeds"):
+        check_list(key, recipe[key])
+    for condition in recipe["conditions"]:
+        check_condition(condition)
+    if min(recipe["seeds"]) < 0:
+        raise ValueError(f"seeds: {min(recipe['seeds'])} is negative")
+    check_base_model(recipe["base_model"], folder)
+    for notebook in NOTEBOOKS:
+        recipe[notebook] = recipe.get(notebook) or {}
+        check_section(notebook, recipe[notebook], folder)
+    return recipe
+
+
+def check_list(key: str, values: list) -> None:
+    """ValueError for an empty list, or for a value that is there twice."""
+    if not values:
+        raise ValueError(f"{key}: the list is empty")
+    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{key}: {twice!r} is there twice")
+
+
+def check_condition(condition: str) -> None:
+    """ValueError unless a condition is base, ARM or ARM.METHOD."""
+    if condition == "base":
+        return
+    arm, dot, method = condition.partition(".")
+    try:
+        parse_arm(arm)
+    except ValueError as error:
+        raise ValueError(f"conditions: {error}") from error
+    if dot and method not in METHODS:
+        raise ValueError(f"conditions: {condition!r}: unknown method {method!r}{nearest(method, METHODS)}")
+
+
+def check_base_model(name: str, folder: Path) -> None:
+    """ValueError for a local base model that is not there; any other name is taken for a hub id."""
+    if name.startswith((".", "/", "~")) and not (folder / os.path.expanduser(name)).is_dir():
+        raise ValueError(f"base_model: {name!r} does not exist (seen from {folder}/)")
+
+
+def check_section(notebook: str, section: Any, folder: Path) -> None:
+    """ValueError unless a section holds parameters of its notebook alone, each of the default's type."""
+    if not isinstance(section, dict):
+        raise ValueError(f"{notebook}: a mapping of parameters is expected, not {describe(section)}")
+    defaults = parameters(folder / f"{notebook}.ipynb")
+    own = [name for name in defaults if name not in FROM_THE_TOP]
+    for key, value in section.items():
+        if key in FROM_THE_TOP:
+            raise ValueError(f"{notebook}: {key!r} comes from the recipe's top level: leave it out here")
+        if key not in own:
+            raise ValueError(f"{notebook}: unknown parameter {key!r}{nearest(key, own)}")
+        check_type(f"{notebook}: {key}", value, defaults[key])
+
+
+def parameters(path: str | Path) -> dict[str, Any]:
+    """The parameters of a notebook with their default values, from its cell tagged `parameters`."""
+    if not Path(path).is_file():
+        raise ValueError(f"the notebook {path} does not exist")
+    cells = nbformat.read(path, as_version=4).cells
+    source = "\n".join(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
+    statements = [s for s in ast.parse(source).body if isinstance(s, ast.Assign | ast.AnnAssign)]
+    targets = [(s.targets[0] if isinstance(s, ast.Assign) else s.target, s.value) for s in statements]
+    return {t.id: ast.literal_eval(v) for t, v in targets if isinstance(t, ast.Name) and v is not None}
+
+
+def check_type(key: str, value: Any, example: Any) -> None:
+    """ValueError unless a value is of the example's type; an int passes for a float, anything for None."""
+    if isinstance(example, list) and isinstance(value, list):
+        for item in value if example else []:
+            check_type(f"{key}: {item!r}", item, example[0])
+        return
+    numbers_match = type(example) is float and type(value) is int
+    if example is None or type(value) is type(example) or numbers_match:
+        return
+    hint = ": YAML wants a point, as in 1.0e-3" if type(example) is float and is_number(value) else ""
+    raise ValueError(f"{key}: {describe(example)} is expected, not {describe(value)} ({value!r}){hint}")
+
+
+def is_number(text: Any) -> bool:
+    """Whether a text reads as a number to Python, though YAML took it for a text."""
+    try:
+        return isinstance(text, str) and float(text) is not None
+    except ValueError:
+        return False
+
+
+def describe(value: Any) -> str:
+    """A value's type in a reader's words."""
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+    return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The end of an error line: the nearest valid name, or all of them where none is near."""
+    valid = list(valid)
+    near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(valid) or 'nothing'}"
+
+
+def arm_of(condition: str) -> str:
+    """The arm that a condition trains on: `correct.full` -> `correct`."""
+    return condition.partition(".")[0]
+
+
+def runs(recipe: dict[str, Any]) -> list[str]:
+    """What is evaluated, CONDITION.sSEED each: the base once, every other condition with every seed."""
+    trained = [c for c in recipe["conditions"] if c != "base"]
+    base = ["base.s0"] if "base" in recipe["conditions"] else []
+    return base + [f"{c}.s{seed}" for seed in recipe["seeds"] for c in trained]
+
+
+def jobs(recipe: dict[str, Any]) -> list[str]:
+    """Every execution of a notebook, as its executed notebook is named: `03_lora_training.correct.s0`."""
+    evaluated = runs(recipe)
+    return [
+        NOTEBOOKS[0],
+        *(f"{NOTEBOOKS[1]}.s{seed}" for seed in recipe["seeds"]),
+        *(f"{NOTEBOOKS[2]}.{run}" for run in evaluated if run != "base.s0"),
+        *(f"{NOTEBOOKS[3]}.{run}" for run in evaluated),
+        NOTEBOOKS[4],
+    ]
