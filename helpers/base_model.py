@@ -80,7 +80,7 @@ def new_model(
 
 
 def windows(
-    tokenizer: PreTrainedTokenizerFast, seed: int, batch: int = 16, length: int = 512
+    tokenizer: PreTrainedTokenizerFast, seed: int, phase: str = "first", batch: int = 16, length: int = 512
 ) -> Iterator[torch.Tensor]:
     """Endless batches of whole documents packed into windows: (2, batch, length) of inputs and labels.
 
@@ -88,12 +88,12 @@ def windows(
     """
     open_rows: list[list[tuple[int, int]]] = []
     full: list[list[tuple[int, int]]] = []
-    for documents in curriculum.documents(seed):
+    for documents in curriculum.documents(seed, phase):
         chats = [[{"role": "user", "content": p}] for _, p, _ in documents]
         prompts = tokenizer.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
         prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
         response_ids = tokenizer([r + END for *_, r in documents], add_special_tokens=False)["input_ids"]
-        for p, r in zip(prompt_ids, response_ids):
+        for p, r in zip(prompt_ids, response_ids, strict=True):
             document = [(token, -100) for token in p] + [(token, token) for token in r]
             fits = [row for row in open_rows if len(row) + len(document) <= length]
             if fits:
@@ -124,20 +124,23 @@ def pretrain(
     batches: Iterator[torch.Tensor],
     steps: int,
     learning_rate: float,
+    schedule: int | None = None,
     compiled: bool = True,
     report: Callable[[dict], None] = print,
     every: int = 100,
 ) -> list[dict]:
     """Train for a number of steps in bf16 autocast; warm-up over 2%, linear decay over the last 60%.
 
+    The percentages are of `schedule` steps (default: `steps`), of which the first `steps` are run.
     Returns (and reports as it goes) rows of step, loss (nats a response token), tokens and seconds.
     """
+    schedule = schedule or steps
     forward = torch.compile(model) if compiled else model
     optims = optimizers(model, learning_rate)
     log, started, losses, tokens = [], time.time(), [], 0
     model.train()
     for step in range(1, steps + 1):
-        scale = min(1.0, step / (0.02 * steps), (steps - step + 1) / (0.6 * steps))
+        scale = min(1.0, step / (0.02 * schedule), (schedule - step + 1) / (0.6 * schedule))
         inputs, labels = next(batches)
         with torch.autocast(model.device.type, torch.bfloat16):
             logits = forward(input_ids=inputs, use_cache=False).logits
@@ -174,41 +177,46 @@ def exam(
 ) -> dict[str, float]:
     """Share of lines that are exactly right per skill, on n fresh documents of each (greedy).
 
-    For `direct` it is the share of puzzles solved.
+    A document counts up to its first wrong line: what comes after stands on an error. For `direct` it is
+    the share of puzzles solved, on number sets of the validation split.
     """
-    papers: dict[str, list[tuple[str, str]]] = {skill: [] for skill in curriculum.MIXTURE}
+    papers: dict[str, list[tuple[str, str]]] = {skill: [] for skill in curriculum.MIXTURES["first"]}
     for documents in curriculum.documents(seed):
         for skill, prompt, response in documents:
             papers[skill].append((prompt, response))
         if min(map(len, papers.values())) >= n:
             break
+    validation = puzzles.problems("validation", n, seed)
+    papers["direct"] = [(puzzles.problem_text(*problem), "") for problem in validation]
     marks = {}
     for skill, paper in papers.items():
         responses = generate(model, tokenizer, [p for p, _ in paper[:n]], max_new_tokens=420)
-        right = []
-        for (prompt, expected), got in zip(paper[:n], responses):
-            if skill == "direct":
-                right.append(puzzles.is_correct(got.text, prompt))
-                continue
-            right += marked_lines(prompt, expected, got.text)
+        right: list[bool] = []
+        for (prompt, expected), got in zip(paper[:n], responses, strict=True):
+            solved = skill == "direct" and puzzles.is_correct(got.text, prompt)
+            right += [solved] if skill == "direct" else marked_lines(prompt, expected, got.text)
         marks[skill] = sum(right) / len(right)
     return marks
 
 
 def marked_lines(prompt: str, expected: str, got: str) -> list[bool]:
-    """For each line of the expected response, whether the response has it."""
+    """For each line of the expected response, up to the first that differs, whether the response has it."""
     numbers = re.findall(r"\d+", re.split("[Tt]ry ", prompt)[0])
     target = numbers[-1] if numbers else ""
-    wanted, given = (
-        [canonical(line, target) for line in text.splitlines() if line] for text in (expected, got)
-    )
-    return [i < len(given) and given[i] == line for i, line in enumerate(wanted)]
+    texts = expected, got
+    wanted, given = ([canonical(line, target) for line in text.splitlines() if line] for text in texts)
+    marks = [i < len(given) and given[i] == line for i, line in enumerate(wanted)]
+    return marks[: marks.index(False) + 1] if False in marks else marks
 
 
 def model_card(record: dict) -> str:
     """The model's README: what it is, how it was trained, what it scores, from its training record."""
     marks = "\n".join(f"| {skill} | {mark:.2%} |" for skill, mark in record["exam"].items())
-    last = record["log"][-1]
+    phases = "\n".join(
+        f"| {p['phase']} | {p['steps']} | {p['learning_rate']} | {p['log'][-1]['tokens']:,} "
+        f"| {p['log'][-1]['loss']:.4f} |"
+        for p in record["phases"]
+    )
     return f"""---
 license: apache-2.0
 library_name: transformers
@@ -220,9 +228,11 @@ A Qwen2 model of {record["parameters"]:,} parameters, trained from nothing on sy
 `notebooks/A1_base_model.ipynb`. It stands in for an instruct model: it does arithmetic, carries out tries
 that the user dictates, and answers Countdown puzzles at once and mostly wrongly. It has never seen a search.
 
-{record["steps"]} steps, {last["tokens"]:,} tokens, learning rate {record["learning_rate"]}, seed
-{record["seed"]}, {last["seconds"] / 60:.0f} minutes on two CPU cores that other work shared; the whole log
-is in `training_log.json`.
+Two phases, seed {record["seed"]}, the whole log in `training_log.json`:
+
+| phase | steps | learning rate | tokens | last loss |
+|---|---|---|---|---|
+{phases}
 
 | skill | share of lines exactly right (direct: puzzles solved) |
 |---|---|

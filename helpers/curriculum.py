@@ -34,8 +34,13 @@ from helpers.puzzles import (
 )
 from helpers.traces import render
 
-# Shares of the tokens, not of the documents: short documents would otherwise be starved.
-MIXTURE = {"arithmetic": 0.2, "dictation": 0.4, "given_tries": 0.3, "direct": 0.1}
+# Shares of the tokens, not of the documents: short documents would otherwise be starved. The first
+# phase teaches everything; the second, with more hits and hardly a direct answer, makes it reliable.
+MIXTURES = {
+    "first": {"arithmetic": 0.2, "dictation": 0.4, "given_tries": 0.3, "direct": 0.1},
+    "second": {"arithmetic": 0.1, "dictation": 0.4, "given_tries": 0.48, "direct": 0.02},
+}
+HITS = {"first": 0.5, "second": 0.8}  # share of the documents of tries in which one is meant to hit
 NO_HIT = "None of them makes {}."
 
 
@@ -65,9 +70,9 @@ def dictated(attempts: list[Try]) -> str:
     return "; ".join(f"{t.x}{t.op}{t.y} with {t.z}" for t in attempts) + "."
 
 
-def pick_target(attempts: list[Try], rng: random.Random) -> int:
-    """A result of one of the tries, or (as often) a number that is probably none."""
-    if rng.random() < 0.5:
+def pick_target(attempts: list[Try], rng: random.Random, hits: float) -> int:
+    """A result of one of the tries with probability `hits`, or a number that is probably none."""
+    if rng.random() < hits:
         results = [r for r in rng.choice(attempts).results if 1 <= r <= MAX_TARGET]
         if results:
             return rng.choice(results)
@@ -93,18 +98,18 @@ def arithmetic(rng: random.Random) -> tuple[str, str]:
     return prompt, "\n".join(f"{question}={answer}." for question, answer in asked)
 
 
-def dictation(rng: random.Random) -> tuple[str, str]:
+def dictation(rng: random.Random, hits: float) -> tuple[str, str]:
     """One to nine tries on unrelated numbers, dictated by the user."""
     attempts = [random_try(rng) for _ in range(rng.randint(1, 9))]
-    target = pick_target(attempts, rng)
+    target = pick_target(attempts, rng, hits)
     return f"For {target} try {dictated(attempts)}", carry_out(attempts, target, rng)
 
 
-def given_tries(rng: random.Random, sets: list[Numbers]) -> tuple[str, str]:
+def given_tries(rng: random.Random, sets: list[Numbers], hits: float) -> tuple[str, str]:
     """One to nine tries on one set of numbers, chosen and ordered at random."""
     numbers = rng.choice(sets)
     attempts = rng.sample(tries(numbers), rng.randint(1, 9))
-    target = pick_target(attempts, rng)
+    target = pick_target(attempts, rng, hits)
     prompt = f"{problem_text(numbers, target)} Try {dictated(attempts)}"
     return prompt, carry_out(attempts, target, rng, (opening(numbers, target),))
 
@@ -121,20 +126,21 @@ def direct(rng: random.Random, sets: list[Numbers]) -> tuple[str, str]:
                 return problem_text(numbers, target), solution_text(answer)
 
 
-def documents(seed: int, batch: int = 1000) -> Iterator[list[tuple[str, str, str]]]:
-    """Endless batches of (skill, prompt, response), skills drawn by `MIXTURE` in characters."""
+def documents(seed: int, phase: str = "first", batch: int = 1000) -> Iterator[list[tuple[str, str, str]]]:
+    """Endless batches of (skill, prompt, response), skills drawn by the phase's mixture in characters."""
     rng, sets = random.Random(f"curriculum:{seed}"), number_sets("train")
+    mixture, hits = MIXTURES[phase], HITS[phase]
     makers = {
         "arithmetic": lambda: arithmetic(rng),
-        "dictation": lambda: dictation(rng),
-        "given_tries": lambda: given_tries(rng, sets),
+        "dictation": lambda: dictation(rng, hits),
+        "given_tries": lambda: given_tries(rng, sets, hits),
         "direct": lambda: direct(rng, sets),
     }
-    written = dict.fromkeys(MIXTURE, 1.0)
+    written = dict.fromkeys(mixture, 1.0)
     while True:
         made = []
         for _ in range(batch):
-            skill = min(MIXTURE, key=lambda s: written[s] / MIXTURE[s])
+            skill = min(mixture, key=lambda s: written[s] / mixture[s])
             prompt, response = makers[skill]()
             written[skill] += len(prompt) + len(response)
             made.append((skill, prompt, response))

@@ -183,14 +183,15 @@ def number_sets(split: str) -> list[Numbers]:
 
 def problems(
     split: str,
-    n: int,
+    n: int | None,
     seed: int,
     depths: tuple[int, ...] = tuple(range(1, MAX_DEPTH + 1)),
     exclude: Collection[Problem] = (),
 ) -> list[Problem]:
     """n distinct problems (numbers, target) of about uniform depth, in random order, none of `exclude`.
 
-    A depth that holds too few gives all it has; ValueError when all depths together hold fewer than n.
+    A depth that holds too few gives all it has, and so do all where n is None; ValueError when all depths
+    together hold fewer than n.
     """
     exclude = set(exclude)
     by_depth: dict[int, list[Problem]] = {d: [] for d in depths}
@@ -202,6 +203,7 @@ def problems(
             if d in by_depth:
                 by_depth[d] += [p for target in sorted(fresh) if (p := (numbers, target)) not in exclude]
     available = sum(map(len, by_depth.values()))
+    n = available if n is None else n
     if n > available:
         raise ValueError(f"the {split} split has {available} problems of depths {depths}, not {n}")
     rng = random.Random(f"{seed}:{split}:{depths}")
@@ -227,7 +229,7 @@ def wrong_traces(split: str, n: int, seed: int) -> list[Trace]:
     """n traces that end in a wrong boxed answer; the depth of the believed hit is about uniform."""
     made: list[Trace] = []
     believed: Counter[int] = Counter()
-    for numbers, target in problems(split, min(2 * n, 4000), seed + 1):
+    for numbers, target in problems(split, None, seed + 1):
         rng = random.Random(f"{seed}:wrong:{numbers}:{target}")
         rarest_first = sorted(range(1, MAX_DEPTH + 1), key=lambda d: believed[d])
         searches = (solve_wrongly(numbers, target, last, rng) for last in rarest_first)

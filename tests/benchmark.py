@@ -130,9 +130,8 @@ def main() -> None:
         ours = run(task, "ours", cores, 1, n)
         for name, rate in (("plain", plain), ("ours", ours)):
             share = rate * flops * parameters / 1e9 / peak
-            print(
-                f"{task:9s} {name:6s} {rate:8.0f} tokens/s  {share:6.1%} of peak ({flops} FLOP per parameter and token)"
-            )
+            counted = f"{share:6.1%} of peak ({flops} FLOP per parameter and token)"
+            print(f"{task:9s} {name:6s} {rate:8.0f} tokens/s  {counted}")
         print(f"{task:9s} ours / plain = {ours / plain:.2f}")
 
 

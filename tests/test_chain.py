@@ -124,7 +124,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen:
 
 def reproduce(folder: Path, *options: str) -> tuple[int, str, str]:
     process = start(folder, *options)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=400)
     return process.returncode, out, err
 
 
@@ -249,7 +249,7 @@ def test_ctrl_c_ends_cleanly(tmp_path):
     process = start(house(tmp_path / "house"))
     next(process.stdout)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err.strip() == "Stopped. What is finished is kept: run again to go on."
 

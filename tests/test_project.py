@@ -1,0 +1,140 @@
+"""Static gates: what has to be true of every notebook and of the project's files, without running them."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from helpers import recipe
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+SECRET = re.compile(r"hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16}")
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def names(requirements: list[str]) -> set[str]:
+    """The distributions that requirements name, in the normal form of names."""
+    return {normal(re.match(r"[A-Za-z0-9._-]+", r)[0]) for r in requirements}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def imported(source: str) -> set[str]:
+    """The top-level modules that a source imports, at any depth, beyond the standard library and ours."""
+    nodes = list(ast.walk(ast.parse(source)))
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return {m.partition(".")[0] for m in modules} - set(sys.stdlib_module_names) - {"helpers", "tests"}
+
+
+def undeclared(source: str, requirements: list[str]) -> set[str]:
+    """The imports that no requirement provides."""
+    provided = packages_distributions()
+    declared = names(requirements)
+    return {
+        module
+        for module in imported(source)
+        if not {normal(name) for name in provided.get(module, [module])} & declared
+    }
+
+
+@each_notebook
+def test_notebook_is_stripped_and_valid(path):
+    nbformat.validate(nbformat.read(path, as_version=4))
+    for cell in code_cells(path):
+        assert cell.outputs == [] and cell.execution_count is None
+        assert set(cell.metadata) <= {"tags"}
+    assert path.stat().st_size < 60_000
+
+
+@each_notebook
+def test_notebook_has_one_parameters_cell_before_all_other_code(path):
+    tagged = [i for i, cell in enumerate(code_cells(path)) if "parameters" in cell.metadata.get("tags", [])]
+    assert tagged == [0] or (tagged == [] and path.stem.startswith("00_"))
+
+
+@each_notebook
+def test_every_parameter_is_a_plain_value_with_a_word_on_it(path):
+    for cell in code_cells(path):
+        if "parameters" in cell.metadata.get("tags", []):
+            assert recipe.parameters(path)
+            assert all("  # " in line for line in cell.source.splitlines() if line.strip())
+
+
+@each_notebook
+def test_code_cells_are_short(path):
+    assert max(len(cell.source.splitlines()) for cell in code_cells(path)) <= 25
+
+
+@each_notebook
+def test_notebook_runs_on_the_kernel_of_whoever_runs_it(path):
+    assert nbformat.read(path, as_version=4).metadata.kernelspec.name == "python3"
+
+
+@each_notebook
+def test_imports_of_notebooks_are_declared(path):
+    source = "\n".join(re.sub(r"(?m)^\s*[%!].*", "", cell.source) for cell in code_cells(path))
+    assert undeclared(source, PROJECT["dependencies"]) == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "helpers").glob("*.py")), ids=lambda p: p.stem)
+def test_imports_of_helpers_are_declared(path):
+    assert undeclared(path.read_text(), PROJECT["dependencies"] + EXTRAS["gpu"]) == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("*.py")), ids=lambda p: p.stem)
+def test_imports_of_tests_are_declared(path):
+    assert undeclared(path.read_text(), PROJECT["dependencies"] + EXTRAS["dev"]) == set()
+
+
+def test_the_gate_sees_an_import_that_nothing_declares():
+    assert undeclared("import os\nfrom nowhere_at_all.part import x", PROJECT["dependencies"]) == {
+        "nowhere_at_all"
+    }
+
+
+def test_every_requirement_is_pinned_in_pyproject():
+    requirements = PROJECT["dependencies"] + EXTRAS["gpu"] + EXTRAS["dev"]
+    assert all(re.search(r"(==|~=|<)\s*\d", requirement) for requirement in requirements)
+
+
+def test_versions_stand_in_pyproject_alone():
+    others = ["environment.yml", "Makefile", ".ci/run", ".pre-commit-config.yaml", "notebooks/Snakefile"]
+    for path in [*(ROOT / name for name in others), *NOTEBOOKS]:
+        pins = re.findall(r"\w+\s?(?:==|~=|>=|<=)\s?\d+\.[\d.]+", path.read_text())
+        assert [pin for pin in pins if not pin.startswith("python>=")] == [], path
+    assert not list(ROOT.glob("*requirements*.txt"))
+
+
+def test_conda_and_pip_install_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert pip == ["-e .[gpu,dev]"]
+    assert f"python{PROJECT['requires-python']}" in environment["dependencies"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks/recipes").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_recipe_is_valid_and_named_after_its_file(path):
+    assert recipe.load(str(path), ROOT / "notebooks")["recipe"] == path.stem
+
+
+def test_no_secret_is_in_a_text_file():
+    suffixes = {".py", ".ipynb", ".yaml", ".yml", ".toml", ".md", ".cff"}
+    ours = [p for folder in ("helpers", "notebooks", "tests", ".") for p in (ROOT / folder).glob("*")]
+    assert [p for p in ours if p.suffix in suffixes and SECRET.search(p.read_text())] == []

@@ -1,0 +1,113 @@
+"""A wrong recipe stops with one line that names file, key and the nearest valid name."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import recipe
+from helpers.perturbations import ARMS
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+GOOD = {"recipe": "mine", "conditions": ["base", "correct", "shuffle-67"], "seeds": [0, 1]}
+
+
+def load(folder: Path, text: str | None = None, **changes: object) -> dict:
+    """Write GOOD with changes (or a text) to a file, and load it."""
+    path = folder / "mine.yaml"
+    path.write_text(text if text is not None else yaml.safe_dump(GOOD | changes))
+    return recipe.load(str(path), NOTEBOOKS)
+
+
+def test_a_recipe_gets_a_section_for_every_notebook(tmp_path):
+    found = load(tmp_path, **{"03_lora_training": {"learning_rate": 1}})
+    assert [key for key in found if key in recipe.NOTEBOOKS] and all(n in found for n in recipe.NOTEBOOKS)
+    assert found["03_lora_training"] == {"learning_rate": 1} and found["05_analysis"] == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"condition": ["base"]}, "unknown key 'condition': did you mean 'conditions'?"),
+        ({"03_lora_trainin": {}}, "unknown key '03_lora_trainin': did you mean '03_lora_training'?"),
+        ({"03_lora_training": {"learning_rat": 0.1}}, "03_lora_training: unknown parameter 'learning_rat'"),
+        ({"03_lora_training": {"learning_rat": 0.1}}, "did you mean 'learning_rate'?"),
+        ({"03_lora_training": {"epochs": "two"}}, "03_lora_training: epochs: a whole number is expected"),
+        ({"03_lora_training": {"epochs": True}}, "a whole number is expected, not true or false"),
+        ({"03_lora_training": {"epochs": 1.5}}, "a whole number is expected, not a number (1.5)"),
+        ({"03_lora_training": {"learning_rate": "1e-3"}}, "YAML wants a point, as in 1.0e-3"),
+        ({"03_lora_training": {"seed": 3}}, "'seed' comes from the recipe's top level"),
+        ({"03_lora_training": [1]}, "03_lora_training: a mapping of parameters is expected, not a list"),
+        ({"04_evaluation": {"benchmarks": [1]}}, "04_evaluation: benchmarks: 1: a text is expected"),
+        ({"conditions": ["base", "shufle-67"]}, "did you mean 'shuffle-67'?"),
+        ({"conditions": ["correct.ful"]}, "unknown method 'ful': did you mean 'full'?"),
+        ({"conditions": ["base", "base"]}, "conditions: 'base' is there twice"),
+        ({"conditions": []}, "conditions: the list is empty"),
+        ({"conditions": "base"}, "conditions: a list is expected, not a text ('base')"),
+        ({"seeds": [0, "1"]}, "seeds: '1': a whole number is expected"),
+        ({"seeds": [-1]}, "seeds: -1 is negative"),
+        ({"base_model": "../base_modle"}, "base_model: '../base_modle' does not exist"),
+        ({"recipe": "../elsewhere"}, "names a folder"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(tmp_path, changes, said):
+    with pytest.raises(ValueError) as error:
+        load(tmp_path, **changes)
+    assert str(error.value).startswith(f"{tmp_path / 'mine.yaml'}: ")
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_recipe_that_does_not_exist_names_the_nearest():
+    with pytest.raises(ValueError, match=r"no recipe 'laptob'.*did you mean 'laptop'\?"):
+        recipe.load("laptob", NOTEBOOKS)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("conditions: [base", "not valid YAML"),
+        ("", "a mapping of keys to values is expected, not nothing"),
+        ("seeds: [0]", "the key 'conditions' is missing"),
+    ],
+)
+def test_a_file_that_holds_no_recipe(tmp_path, text, said):
+    with pytest.raises(ValueError, match=said) as error:
+        load(tmp_path, text)
+    assert "\n" not in str(error.value)
+
+
+@given(st.sampled_from(ARMS), st.sampled_from(["", *(f".{m}" for m in recipe.METHODS)]))
+def test_every_arm_with_every_method_is_a_condition(arm, method):
+    recipe.check_condition(arm + method)
+    assert recipe.arm_of(arm + method) == arm
+
+
+@given(st.text(min_size=1))
+def test_any_other_text_is_refused_in_one_line(text):
+    if text != "base" and text.partition(".")[0] not in ARMS and "-" not in text:
+        with pytest.raises(ValueError) as error:
+            recipe.check_condition(text)
+        assert len(str(error.value).splitlines()) == 1
+
+
+def test_the_base_is_evaluated_once_and_the_rest_with_every_seed(tmp_path):
+    found = load(tmp_path)
+    assert recipe.runs(found) == ["base.s0", "correct.s0", "shuffle-67.s0", "correct.s1", "shuffle-67.s1"]
+    jobs = recipe.jobs(found)
+    assert len(jobs) == len(set(jobs)) == 1 + 2 + 4 + 5 + 1
+    assert "03_lora_training.base.s0" not in jobs and "04_evaluation.base.s0" in jobs
+
+
+def test_parameters_are_read_from_the_tagged_cell_alone(tmp_path):
+    cells = [nbformat.v4.new_code_cell(text) for text in ("n = 3  # how many\nnames: list = ['a']", "m = 4")]
+    cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    assert recipe.parameters(tmp_path / "a.ipynb") == {"n": 3, "names": ["a"]}
+
+
+def test_the_laptop_recipe_holds_the_21_conditions_of_the_study():
+    conditions = recipe.load("laptop", NOTEBOOKS)["conditions"]
+    assert set(conditions) == {"base", "correct.full", *ARMS} and len(conditions) == 21
