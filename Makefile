@@ -8,6 +8,8 @@ PYTHON ?= python3
 BIN    := .venv/bin
 PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 
+unexport PYTHONDONTWRITEBYTECODE  # packages are compiled at their first use, once
+
 .PHONY: help reproduce test lab benchmark lint clean
 .DELETE_ON_ERROR:
 

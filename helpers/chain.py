@@ -127,7 +127,6 @@ def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
     import papermill  # a second that only a job needs to spend
     from traitlets.config import Config
 
-    die_with_parent()
     quiet_environment(parameters.get("threads", 1))
     job = output.name.removesuffix(".ipynb")
     partial, failed = output.with_name(f".{job}.partial"), output.with_name(f"{job}.failed.ipynb")
@@ -169,10 +168,15 @@ def quiet_environment(threads: int) -> None:
     }
 
 
-def die_with_parent() -> None:
-    """Have Linux kill this process when its parent ends; elsewhere only Ctrl-C stops the whole chain."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Have Linux kill this process when its parent ends; elsewhere only Ctrl-C stops the whole chain.
+
+    `parent` is the process that it was started by, which may have ended before this call.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        sys.exit("the chain has ended")
 
 
 def last_line(error: Exception) -> str:
@@ -199,9 +203,11 @@ def main() -> int:
     one.add_argument("output", type=Path, help="outputs/RECIPE/notebooks/NAME[.CONDITION][.sSEED].ipynb")
     one.add_argument("parameters", type=json.loads, help="as JSON")
     one.add_argument("--threads", type=int)
+    one.add_argument("--parent", type=int, help="the process to end with")
     given = parser.parse_args()
     try:
         if given.command == "notebook":
+            die_with_parent(given.parent)
             threads = {} if given.threads is None else {"threads": given.threads}
             return run_notebook(given.output, given.parameters | threads)
         if "MAKELEVEL" in os.environ:

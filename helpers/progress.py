@@ -70,10 +70,14 @@ class Progress:
         print(f"[{behind:0{len(str(self.total))}d}/{self.total}] {text}", flush=True)
 
     def left(self) -> str:
-        """How long still, from the durations of the same notebooks; silent where one is not known yet."""
-        typical = {name: statistics.fmean(s) for name, s in (self.earlier | self.now).items()}
+        """How long still, from the durations of the same notebooks; silent where one is not known yet.
+
+        Before its first execution 05, which runs once and briefly, counts as nothing.
+        """
+        durations = {recipes.NOTEBOOKS[-1]: [0.0]} | self.earlier | self.now
+        typical = {name: statistics.fmean(seconds) for name, seconds in durations.items()}
         ahead = {name: n for name, n in self.ahead.items() if n > 0}
-        if not ahead or not ahead.keys() <= typical.keys() or "05_analysis" not in ahead:
+        if not ahead or not ahead.keys() <= typical.keys():
             return ""
         spent = sum(
             min(time.monotonic() - begun, typical[job.partition(".")[0]])

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import ast
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import yaml
 
 from helpers.perturbations import parse_arm
@@ -137,8 +137,8 @@ def parameters(path: str | Path) -> dict[str, Any]:
     """The parameters of a notebook with their default values, from its cell tagged `parameters`."""
     if not Path(path).is_file():
         raise ValueError(f"the notebook {path} does not exist")
-    cells = nbformat.read(path, as_version=4).cells
-    source = "\n".join(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
+    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
+    source = "\n".join("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
     statements = [s for s in ast.parse(source).body if isinstance(s, ast.Assign | ast.AnnAssign)]
     targets = [(s.targets[0] if isinstance(s, ast.Assign) else s.target, s.value) for s in statements]
     return {t.id: ast.literal_eval(v) for t, v in targets if isinstance(t, ast.Name) and v is not None}

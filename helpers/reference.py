@@ -1,6 +1,6 @@
 """Reference results: a run's tables kept in git, and the README's table made from them.
 
-    python -m helpers.reference laptop      # outputs/laptop/results -> outputs/reference/laptop, README.md
+python -m helpers.reference laptop      # outputs/laptop/results -> outputs/reference/laptop, README.md
 """
 
 from __future__ import annotations
