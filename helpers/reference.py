@@ -39,15 +39,15 @@ def results(folder: Path) -> str:
     differences = pd.read_csv(folder / "differences.csv", **options).set_index(["benchmark", "condition"])
     claims = pd.read_csv(folder / "claims.csv", **options)
     usual, hard = grid.index.get_level_values(0).unique()[:2]
-    head = grid.loc[usual].iloc[1]
+    head, other = grid.loc[usual].iloc[1], grid.loc[hard].iloc[1]
     worst = differences.loc[usual].drop(index="base", errors="ignore").minimum_detectable.max()
     lines = [
-        f"Accuracy in percent with 95% interval, {int(head.seeds)} training seed(s), "
-        f"{int(head.problems)} problems of `{usual}` and {int(grid.loc[hard].iloc[1].problems)} of `{hard}`. "
-        f"The smallest difference to `correct` that the comparisons of trained conditions on `{usual}` detect "
-        f"(80% power) is at most {number(worst)} points.",
+        f"Accuracy in percent with 95% interval; training seeds: {int(head.seeds)}; problems: "
+        f"{int(head.problems)} of `{usual}`, {int(other.problems)} of `{hard}`. A difference to `correct`"
+        f" of {number(worst)} points or more on `{usual}` is detected with 80% power in every comparison of "
+        "trained conditions.",
         "",
-        f"| condition | {usual} | difference to `correct` | {hard} | finished % | tokens | paper's difference |",
+        f"| condition | {usual} | to `correct` | {hard} | finished % | tokens | paper, to `correct` |",
         "|---|---|---|---|---|---|---|",
     ]
     for condition, row in grid.loc[usual].iterrows():

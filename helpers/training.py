@@ -136,6 +136,7 @@ def fit(
         "gradient_checkpointing": not on_cpu,
         "train_sampling_strategy": "sequential",
         "logging_steps": 5,
+        "logging_first_step": True,
         "save_strategy": "no",
         "report_to": "none",
         "disable_tqdm": True,
