@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from helpers.statistics import Difference, contrast, equivalent, minimum_detectable, rounded
+from helpers.statistics import Difference, columns_of, contrast, equivalent, rounded
 
 REGISTERED = Path(__file__).with_name("claims.yaml")
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "inconclusive", "not run"
@@ -103,15 +103,7 @@ def judge(
             }
             if not absent:
                 d = contrast(scores, weights(claim), benchmark, resamples)
-                row |= {
-                    "verdict": verdict(claim["rule"], d, margin),
-                    "difference": d.estimate,
-                    "low": d.low,
-                    "high": d.high,
-                    "low90": d.low90,
-                    "high90": d.high90,
-                    "minimum_detectable": minimum_detectable(d.standard_error),
-                }
+                row |= {"verdict": verdict(claim["rule"], d, margin), **columns_of(d)}
             rows.append(row | {"paper_difference": paper_value(claim, paper)})
     numbers = ["difference", "low", "high", "low90", "high90", "minimum_detectable", "paper_difference"]
     columns = ["benchmark", "id", "sentence", "verdict", "rule", *numbers, "missing"]

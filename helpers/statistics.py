@@ -230,18 +230,25 @@ def differences(
             {
                 "benchmark": benchmark,
                 "condition": condition,
-                "difference": d.estimate,
-                "low": d.low,
-                "high": d.high,
-                "low90": d.low90,
-                "high90": d.high90,
-                "minimum_detectable": minimum_detectable(d.standard_error),
+                **columns_of(d),
                 "equivalent": equivalent((d.low90, d.high90), margin),
             }
         )
     columns = ["benchmark", "condition", "difference", "low", "high", "low90", "high90"]
     table = pd.DataFrame(rows, columns=[*columns, "minimum_detectable", "equivalent"])
     return with_paper(table, "difference", paper)
+
+
+def columns_of(d: Difference) -> dict[str, float]:
+    """A difference as a table has it: estimate, both intervals, minimum detectable difference (points)."""
+    return {
+        "difference": d.estimate,
+        "low": d.low,
+        "high": d.high,
+        "low90": d.low90,
+        "high90": d.high90,
+        "minimum_detectable": minimum_detectable(d.standard_error),
+    }
 
 
 def with_paper(table: pd.DataFrame, value: str, paper: pd.DataFrame | None) -> pd.DataFrame:
