@@ -17,11 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicLayer
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from helpers import models
 
 COMPACT_EVERY = 8
+ROOM = 64  # tokens
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ def stream(
     """
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     model.eval()
+    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+        model.set_attn_implementation("grouped")
     for rows in batches([len(p) for p in prompts], batch_size, batch_tokens, max_new_tokens):
         draws = None if temperature == 0 else [np.random.default_rng(seeds[i]) for i in rows]
         made = decode(model, tokenizer, [prompts[i] for i in rows], max_new_tokens, temperature, draws)
@@ -116,7 +122,7 @@ def decode(
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
     made: list[list[int]] = [[] for _ in prompts]
     rows = torch.arange(len(prompts))
-    positions, cache = mask.cumsum(-1).sub(1).clamp(min=0), None
+    positions, cache = mask.cumsum(-1).sub(1).clamp(min=0), cache_of(model)
     for step in range(max_new_tokens):
         out = model(
             input_ids=ids,
@@ -126,7 +132,7 @@ def decode(
             use_cache=True,
             logits_to_keep=1,
         )
-        cache, logits = out.past_key_values, out.logits[:, -1]
+        logits = out.logits[:, -1]
         ids = choose(logits, temperature, None if draws is None else [draws[row] for row in rows.tolist()])
         for row, token in zip(rows.tolist(), ids[:, 0].tolist(), strict=True):
             if not made[row] or made[row][-1] != eos:
@@ -142,6 +148,66 @@ def decode(
                 rows, ids, mask, positions = rows[keep], ids[keep], mask[keep], positions[keep]
                 cache.batch_select_indices(keep.to(model.device))
     yield from ((row, made[row]) for row in rows.tolist())
+
+
+class RoomyLayer(DynamicLayer):
+    """A layer of the cache with room for the next tokens; DynamicLayer copies all of them at every token."""
+
+    room: list[torch.Tensor] | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start, new = self.get_seq_length(), (key_states, value_states)
+        end = start + key_states.shape[-2]
+        if self.room is None or end > self.room[0].shape[-2]:
+            self.room = [x.new_empty(*x.shape[:2], end + ROOM, x.shape[-1]) for x in new]
+            if start:
+                for place, x in zip(self.room, (self.keys, self.values), strict=True):
+                    place[:, :, :start] = x
+        for place, x in zip(self.room, new, strict=True):
+            place[:, :, start:end] = x
+        self.keys, self.values = (place[:, :, :end] for place in self.room)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        end = self.get_seq_length()
+        self.room = [place[indices] for place in self.room or ()]
+        self.keys, self.values = (place[:, :, :end] for place in self.room)
+
+
+def cache_of(model: PreTrainedModel) -> DynamicCache:
+    """An empty cache for a model, with room in those layers that keep every token."""
+    cache = DynamicCache(config=model.config)
+    cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+def grouped_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Transformers' sdpa attention, but that query heads share a key head where it stands.
+
+    With a mask, transformers copies the keys once for every query head, which on a CPU takes longer than
+    the attention itself.
+    """
+    causal = attention_mask is None and query.shape[2] > 1
+    out = scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, scale=scaling, is_causal=causal, enable_gqa=True
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register("grouped", grouped_attention)
+AttentionMaskInterface.register("grouped", sdpa_mask)
 
 
 def choose(

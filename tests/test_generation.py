@@ -151,6 +151,21 @@ def test_responses_come_as_they_finish_and_do_not_depend_on_the_batch(loaded):
     assert one == dict(generation.stream(*loaded, texts, 60, batch_size=12, batch_tokens=300))
 
 
+def test_tokens_do_not_change_when_the_cache_grows_or_keys_are_shared(loaded):
+    """A long response beside short ones, against one pass over the whole text by transformers' own attention."""
+    model, tokenizer = loaded
+    asked = ["Work out: 9+8.", "For 27 try 12*4 with 2; 22-14 with 25; 9+8 with 3; 31-4 with 6; 5*6 with 9."]
+    prompts = [tokenizer(generation.prompt_text(tokenizer, p))["input_ids"] for p in asked]
+    model.set_attn_implementation("grouped")
+    made = dict(generation.decode(model, tokenizer, prompts, 2 * generation.ROOM))
+    assert len(made[1]) > generation.ROOM
+    plain, _ = models.load(ROOT / "base_model")
+    for k, prompt in enumerate(prompts):
+        with torch.inference_mode():
+            logits = plain(input_ids=torch.tensor([prompt + made[k]])).logits[0]
+        assert logits[len(prompt) - 1 : -1].argmax(-1).tolist() == made[k]
+
+
 def test_a_sample_depends_on_its_own_seed_alone(loaded):
     texts = [generation.prompt_text(loaded[1], p) for p in PROBLEMS["problem"].to_pylist()[:6]]
     hot = {"max_new_tokens": 20, "temperature": 1.5}
