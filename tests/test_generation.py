@@ -152,7 +152,7 @@ def test_responses_come_as_they_finish_and_do_not_depend_on_the_batch(loaded):
 
 
 def test_tokens_do_not_change_when_the_cache_grows_or_keys_are_shared(loaded):
-    """A long response beside short ones, against one pass over the whole text by transformers' own attention."""
+    """A long response beside a short one, against one pass over each whole text by transformers alone."""
     model, tokenizer = loaded
     asked = ["Work out: 9+8.", "For 27 try 12*4 with 2; 22-14 with 25; 9+8 with 3; 31-4 with 6; 5*6 with 9."]
     prompts = [tokenizer(generation.prompt_text(tokenizer, p))["input_ids"] for p in asked]
