@@ -163,7 +163,7 @@ HUB = {
         "correct (QwQ-32B-Preview)", "Apache-2.0",
     ),
     "bespoke-stratos": HubSource(
-        "bespokelabs/Bespoke-Stratos-17k", "987fcac6f8eabca8c363dc0cb01601b47f23964a", read_conversation,
+        "bespokelabs/Bespoke-Stratos-17k", "9e9adba943911a9fc44dffcb30aaa18dc96ae6df", read_conversation,
         "correct (DeepSeek-R1)", "Apache-2.0",
     ),
     "openr1-math": HubSource(
