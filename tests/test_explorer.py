@@ -3,7 +3,8 @@ from html.parser import HTMLParser
 import pytest
 
 from helpers import puzzles
-from helpers.explorer import explore, render
+from helpers.explorer import render
+from helpers.explorer_widget import explore
 from helpers.perturbations import PERTURBATIONS, Perturbed, Step, perturb
 from helpers.traces import Trace
 
