@@ -55,6 +55,13 @@ def read_run(output_dir: str | Path, run: str) -> pd.DataFrame:
     return both.set_index(keys)
 
 
+def in_common(left: pd.DataFrame, right: pd.DataFrame, benchmark: str) -> list[pd.DataFrame]:
+    """Two runs' rows of the problems of a benchmark that both answered, in one order."""
+    index = left.index.intersection(right.index)
+    index = index[index.get_level_values("benchmark") == benchmark]
+    return [left.loc[index], right.loc[index]]
+
+
 def render(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """HTML of responses to one problem, in columns: the name of each run and its row of `read_run`."""
     names, found = zip(*rows, strict=True)

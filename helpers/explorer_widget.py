@@ -146,11 +146,7 @@ def compare(
     shown = ipywidgets.HTML()
 
     def tables() -> list[pd.DataFrame]:
-        """Both runs' rows of the benchmark, of what both answered and in one order."""
-        both = [read(side.value) for side in sides]
-        common = both[0].index.intersection(both[1].index)
-        common = common[common.get_level_values("benchmark") == chosen.value]
-        return [table.loc[common] for table in both]
+        return comparison.in_common(*(read(side.value) for side in sides), chosen.value)
 
     def wanted(at: int) -> bool:
         return CHOICES[shows.value](*(table["status"].iloc[at] for table in tables()))

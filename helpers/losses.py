@@ -10,6 +10,7 @@ Not covered: the text before the first step (the opening tag), which no arm touc
 
 from __future__ import annotations
 
+import json
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,7 @@ from helpers.traces import spaced
 
 CHUNK = 512  # tokens at a time: what a large vocabulary's logits need is bounded
 LEVELS = (0.05, 0.25, 0.5, 1, 2, 4)  # nats at which a token's colour gets stronger
+SMALL = 4 << 30  # bytes of weights that a notebook may load without being asked
 WIDEST = 4.0  # nats that fill a step's bar
 
 Read = Callable[[str, str, str], "TokenLosses"]  # of a model's name, a problem and a response
@@ -48,8 +50,8 @@ Read = Callable[[str, str, str], "TokenLosses"]  # of a model's name, a problem 
 class TokenLosses:
     """A response in the pieces that its tokens are, a loss each (nats; nan beyond what the model can see).
 
-    `ends` are character offsets; a piece begins where the one before ends. The end token is the last piece,
-    without a text. Tokens that share a character are one piece, their losses added.
+    `ends` are character offsets; a piece begins where the one before ends. The end token is the last
+    piece, without a text. Tokens that share a character are one piece, their losses added.
     """
 
     response: str
@@ -126,6 +128,16 @@ def trained(adapters: str | Path) -> list[str]:
     return ["base", *(folder.name for folder in folders)]
 
 
+def at_hand(adapters: str | Path) -> str | None:
+    """The base model of a folder's LoRA adapters where it is a folder here and small; else None."""
+    for path in sorted(Path(adapters).glob("*.s*/adapter_config.json")):
+        base = json.loads(path.read_text())["base_model_name_or_path"]
+        weights = sum(file.stat().st_size for file in Path(base).glob("*.safetensors"))
+        if 0 < weights < SMALL:
+            return base
+    return None
+
+
 def reader(base_model: str | Path, adapters: str | Path) -> Read:
     """`token_losses` by a model's name ("base", "shuffle-67.s0"); what it has measured it remembers.
 
@@ -188,13 +200,14 @@ def loss_cell(change: str, words: str, tokens: Sequence[tuple[str, float]]) -> s
     width = 0 if math.isnan(average) else min(average / WIDEST, 1) * 8
     bar = f'<span class="trace-bar" style="width: {width:.2f}em"></span> mean {nats(average)}'
     note = f"<small><b>{MARKS[change]}</b> {escape(words)} {bar}</small>"
-    return f'<td class="trace-step trace-{change}">{note}\n{"".join(coloured(*t) for t in tokens)}</td>'
+    shown = "".join(coloured(*token, last=token is tokens[-1]) for token in tokens)
+    return f'<td class="trace-step trace-{change}">{note}\n{shown}</td>'
 
 
-def coloured(text: str, loss: float) -> str:
-    """A token in the colour of its loss, with the number for whoever points at it."""
+def coloured(text: str, loss: float, last: bool) -> str:
+    """A token in the colour of its loss, with the number on pointing at it; the last breaks no line."""
     level = 0 if math.isnan(loss) else bisect_right(LEVELS, loss)
-    shown = escape(text) if text.strip() else "↵" * text.count("\n") or text or "<small>end</small>"
+    shown = escape(text.replace("\n", "↵" if last else "↵\n")) if text else "<small>end</small>"
     return f'<span class="l{level}" title="{nats(loss)}">{shown}</span>'
 
 
