@@ -22,7 +22,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Route, sync_playwright
@@ -33,7 +33,7 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
-PATIENCE = 300_000  # milliseconds that a page may take for anything: a machine may be busy
+PATIENCE = 900_000  # milliseconds that a page may take for anything: a machine may be busy
 SETTINGS = {
     "notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
     "themes": {"theme": "JupyterLab Light"},
@@ -141,3 +141,12 @@ def house(folder: Path, *notebooks: str) -> Path:
     for name in notebooks:
         shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", folder / "notebooks")
     return folder
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The processes whose working directory lies in a folder (Linux; elsewhere none is seen)."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            found += [str(link)] * Path(os.readlink(link)).is_relative_to(folder)
+    return found

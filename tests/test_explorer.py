@@ -17,16 +17,11 @@ from helpers.highlight import difference, mark
 from helpers.perturbations import PERTURBATIONS, Perturbed, Step, perturb
 from helpers.references import dangling
 from helpers.traces import Trace, write_table
+from tests.test_browser import ATTACKS
 
 POOL = puzzles.correct_traces("train", 60, seed=0)
 LONG = next(t for t in POOL if len(t.steps) > 6)
 ARMS = [f"{name}-50" for name in PERTURBATIONS]
-ATTACKS = (
-    "</style></div></td></table><script>window.owned = 1</script>",
-    "<img src=x onerror='window.owned = 2'>&lt;\"'",
-    "</textarea></pre>--><svg onload=window.owned=3>",
-    '[a](javascript:window.owned=4) <a href="javascript:window.owned=5">b</a>',
-)
 HOSTILE = st.lists(
     st.sampled_from([*ATTACKS, "<", ">", "&", '"', "'", "a", "1", " ", "\n", "]]>"]), max_size=5
 ).map("".join)
