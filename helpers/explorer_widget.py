@@ -137,6 +137,8 @@ def compare(
         for name, side in ((left, "left"), (right, "right"))
     ]
     benchmarks = list(read(left).index.unique("benchmark"))
+    if benchmark and benchmark not in benchmarks:
+        raise ValueError(f"{left!r} has no responses to {benchmark!r}, but to {', '.join(benchmarks)}")
     chosen = ipywidgets.Dropdown(
         options=benchmarks, value=benchmark or benchmarks[0], description="benchmark", layout=FIELD
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -25,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route, TimeoutError, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -128,9 +129,19 @@ def opened(chromium: Browser, url: str, notebook: str, width: int = 1440, height
 
 
 def run_all(page: Page) -> None:
-    """Run → Run All Cells, by clicks."""
-    page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
-    page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
+    """Run → Run All Cells, by clicks; again where the notebook was not ready and the click did nothing."""
+    prompts = "[...document.querySelectorAll('.jp-Notebook .jp-InputPrompt')]"
+    begun = f"() => {prompts}.some(prompt => /[*0-9]/.test(prompt.innerText))"
+    item = page.locator(".lm-Menu-item:not(.lm-mod-disabled)").filter(has_text=re.compile("^Run All Cells"))
+    for _ in range(20):
+        try:
+            page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
+            item.first.click(timeout=10_000)
+            page.wait_for_function(begun, timeout=20_000)
+            return
+        except TimeoutError:
+            page.keyboard.press("Escape")
+    raise RuntimeError("the notebook's cells did not begin to run")
 
 
 def house(folder: Path, *notebooks: str) -> Path:

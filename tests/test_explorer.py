@@ -405,3 +405,5 @@ def test_the_comparison_walks_to_the_problems_asked_for(tmp_path):
     assert found["problem"].value == 0 and "Az" in found["shown"].value
     with pytest.raises(ValueError, match="no responses and scores of 'wrong.s0'"):
         compare(tmp_path, "correct.s0", "wrong.s0")
+    with pytest.raises(ValueError, match="no responses to 'aime', but to countdown, countdown-hard"):
+        compare(tmp_path, "correct.s0", "shuffle-67.s0", "aime")
