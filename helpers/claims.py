@@ -68,7 +68,7 @@ def weights(claim: dict, consistency: Mapping[str, float] | None = None) -> dict
     if claim["rule"] == "falls":
         return dict(zip(left, slope(np.array([fraction(c) for c in left]) / 100).tolist(), strict=True))
     if claim["rule"] == "rises":
-        at = np.array([(consistency or {}).get(c, nan) for c in left])
+        at = np.array([nan if consistency is None else consistency.get(c, nan) for c in left])
         return dict(zip(left, slope(at).tolist(), strict=True))
     return {c: 1 / len(left) for c in left} | {c: -1 / len(claim["right"]) for c in claim["right"]}
 
@@ -123,12 +123,12 @@ def judge(
 
     `missing` names the conditions without scores, or without a structural consistency where it is needed.
     """
-    rows = []
+    rows, known = [], [] if consistency is None else consistency
     for benchmark in benchmarks:
         present = drawn[benchmark].answers
         for claim in claims:
             over = weights(claim, consistency)
-            lacking = [c for c in claim["left"] if claim["rule"] == "rises" and c not in (consistency or {})]
+            lacking = [c for c in claim["left"] if claim["rule"] == "rises" and c not in known]
             absent = [c for c in over if c not in present or c in lacking]
             row = {
                 "benchmark": benchmark,

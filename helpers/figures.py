@@ -8,6 +8,8 @@ Numbers are percentages of problems, or points; whiskers are 95% intervals.
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -16,7 +18,6 @@ from matplotlib.figure import Figure
 
 from helpers.claims import fraction
 from helpers.style import (
-    COLOURS,
     GROUPS,
     INK,
     LINE,
@@ -33,12 +34,12 @@ from helpers.style import (
     rows_of,
 )
 
-DASHES = ("-", "--", ":", "-.")
+DASHES = ("-", "--", "-.", ":")
 
 
-def shown(values: pd.Series) -> str:
+def shown(values: pd.Series, decimals: int = 1) -> str:
     """Values in words for an alt text: "shuffle-33 46.8, shuffle-67 38.0"."""
-    return ", ".join(f"{name} {value:.1f}" for name, value in values.items()).replace("-0.0", "0.0")
+    return ", ".join(f"{name} {value:.{decimals}f}" for name, value in values.items())
 
 
 def accuracy_by_fraction(grid: pd.DataFrame, benchmark: str) -> Figure:
@@ -56,7 +57,7 @@ def accuracy_by_fraction(grid: pd.DataFrame, benchmark: str) -> Figure:
                 xlabel="fraction perturbed (%)",
                 xticks=[0, 20, 33, 50, 67, 100],
                 xlim=(-5, 114),
-                ylim=(0, 100),
+                ylim=(-3, 103),
             )
             axes.set_title(f"{name} perturbed")
             if axes.get_legend_handles_labels()[1]:
@@ -119,38 +120,47 @@ def accuracy_by_consistency(
 ) -> Figure:
     """Accuracy against the structural consistency of what was trained on, with the line fitted to all arms.
 
-    `consistency` is by condition, `fit` as `tables.fitted_line` has it. Numbers at the points are fractions.
+    `consistency` is by condition, `fit` as `tables.fitted_line` has it. Arms that leave the order whole stand
+    side by side on the right, where the line ends; numbers at the points on the left are fractions.
     """
     rows = grid[grid.benchmark == benchmark].set_index("condition").join(consistency.rename("at"))
     arms = [c for c in rows.index if c == "correct" or group(c) != "other"]
     rows = rows.loc[arms].dropna(subset="at")
+    whole = rows["at"] > 0.995
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9, 4.2))
-        axes = figure.subplots()
+        figure = Figure(figsize=(9, 4.4))
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
         if len(fit):
-            axes.fill_between(fit["at"], fit.low, fit.high, color=LINE, alpha=0.7, linewidth=0)
-            axes.plot(fit["at"], fit.fit, color=INK, linewidth=1, label="fit, 95% band")
-        side = spread(rows["at"])
-        for kind in dict.fromkeys(map(family, rows.index)):
-            part, style = rows[[family(c) == kind for c in rows.index]], look(kind)
-            whiskers = [part.accuracy - part.low, part.high - part.accuracy]
-            at = part["at"] + side[part.index]
-            axes.errorbar(at, part.accuracy, whiskers, linestyle="none", linewidth=1.2, label=kind, **style)
-            for name, x in at.items():
-                text = str(fraction(name) or "")
-                axes.annotate(text, (x, part.accuracy[name]), (5, 4), textcoords="offset points", fontsize=8)
-        axes.set(
-            xlabel="structural consistency of the arm", ylabel=f"accuracy on {benchmark} (%)", ylim=(0, 100)
-        )
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+            left.fill_between(fit["at"], fit.low, fit.high, color=LINE, alpha=0.7, linewidth=0)
+            left.plot(fit["at"], fit.fit, color=INK, linewidth=1, label="fit, 95% band")
+            right.axhspan(fit.low.iloc[-1], fit.high.iloc[-1], color=LINE, alpha=0.7, linewidth=0)
+            right.axhline(fit.fit.iloc[-1], color=INK, linewidth=1)
+        labelled: list[tuple[float, float]] = []
+        for name, row in rows[~whole].iterrows():
+            point(left, row["at"], row, name)
+            place = (row["at"], row.accuracy)
+            close = any(abs(place[0] - x) < 0.12 and abs(place[1] - y) < 5 for x, y in labelled)
+            left.annotate(name, place, (6, 16 if close else 4), textcoords="offset points", fontsize=8)
+            labelled.append(place)
+        names = [name for name in ordered(rows.index[whole]) if name[0] != "#"]
+        for at, name in enumerate(names):
+            point(right, at, rows.loc[name], name)
+        right.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+        right.set_title("1: the order is whole")
+        right.set_xlim(-0.7, max(len(names), 1) - 0.3)
+        left.set(xlim=(-0.04, 1), ylim=(-3, 103), ylabel=f"accuracy on {benchmark} (%)")
+        left.set_xlabel("structural consistency of the arm")
+        if len(fit):
+            left.legend(loc="upper left")
         values = ", ".join(f"{c} {r['at']:.2f} and {r.accuracy:.1f}%" for c, r in rows.iterrows())
         figure.set_label(f"Structural consistency and accuracy on {benchmark}: {values}")
     return figure
 
 
-def spread(at: pd.Series, width: float = 0.016) -> pd.Series:
-    """Shifts to the right by which conditions at the same place stand side by side."""
-    return at.round(2).groupby(at.round(2)).cumcount() * width
+def point(axes: Axes, at: float, row: pd.Series, name: str) -> None:
+    """One condition's accuracy with its interval, at a place on the x axis."""
+    axes.plot([at, at], [row.low, row.high], color=look(name)["color"], linewidth=1.3)
+    axes.plot(at, row.accuracy, linestyle="none", **look(name))
 
 
 def next_to_paper(differences: pd.DataFrame, benchmark: str) -> Figure:
@@ -208,7 +218,8 @@ def responses(grid: pd.DataFrame, benchmark: str, paper: pd.DataFrame | None = N
             axes.plot(known, at, "x", color=PAPER, markersize=5, label="paper")
             axes.set_title(title)
             axes.set_xlim(left=-0.02 * axes.get_xlim()[1])
-        panels[0].legend(loc="lower right") if paper is not None else None
+        if paper is not None:
+            figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left")
         figure.set_label(
             f"Length, keywords and cut responses on {benchmark}; cut in percent: {shown(here['cut off (%)'])}"
         )
@@ -216,26 +227,36 @@ def responses(grid: pd.DataFrame, benchmark: str, paper: pd.DataFrame | None = N
 
 
 def training_curves(curves: pd.DataFrame) -> Figure:
-    """Training loss of every condition, mean over seeds, in three panels; on a logarithmic scale."""
+    """Training loss, mean over seeds, a panel for each perturbation; `correct` is grey in each of them."""
     means = curves.groupby(["condition", "step"], sort=False, as_index=False)["loss"].mean()
-    kinds = {
-        name: [c for c in ordered(means.condition.unique()) if group(c) == name and c[0] != "#"]
-        for name in GROUPS
-    }
+    conditions = [c for c in ordered(means.condition.unique()) if c[0] != "#" and c != "correct"]
+    kinds = list(dict.fromkeys(family(c) if group(c) != "other" else "other" for c in conditions)) or [
+        "other"
+    ]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9, 3.8))
-        panels = figure.subplots(1, len(kinds), sharey=True)
-        for axes, (name, conditions) in zip(panels, kinds.items(), strict=True):
-            for condition in conditions:
-                part = means[means.condition == condition]
-                same = [c for c in conditions if family(c) == family(condition)]
-                dash, alpha = DASHES[same.index(condition) % 4], 1 - 0.2 * same.index(condition)
-                colour = {"color": COLOURS[name], "alpha": alpha}
-                axes.plot(part.step, part.loss, dash, linewidth=1.3, label=condition, **colour)
-            axes.set(title=name, xlabel="step", yscale="log")
-            if conditions:
-                axes.legend(fontsize=7)
-        panels[0].set_ylabel("loss (nats per token)")
+        columns = min(4, len(kinds))
+        height = -(-len(kinds) // columns)
+        figure = Figure(figsize=(9, 0.6 + 2.1 * height))
+        panels = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes, kind in zip(panels, kinds, strict=False):
+            here = [c for c in conditions if kind in (family(c), group(c))]
+            for dash, condition in zip(cycle(DASHES), here, strict=False):
+                draw_curve(axes, means[means.condition == condition], dash, condition)
+            draw_curve(axes, means[means.condition == "correct"], "-", "")
+            axes.set(title=kind, yscale="log")
+            axes.legend(fontsize=7, handlelength=2.5, loc="best")
+        for axes in panels[len(kinds) :]:
+            axes.set_visible(False)
+        figure.supxlabel("step; grey: correct", fontsize=10)
+        figure.supylabel("loss (nats per token)", fontsize=10)
         last = means.groupby("condition", sort=False)["loss"].last()
-        figure.set_label(f"Training loss by step; at the end: {shown(last)}")
+        figure.set_label(f"Training loss (nats per token) at the end: {shown(last, 3)}")
     return figure
+
+
+def draw_curve(axes: Axes, part: pd.DataFrame, dash: str, label: str) -> None:
+    """One condition's loss against its steps."""
+    colour = look(label)["color"] if label else OTHER
+    width, behind = (1.3, 2) if label else (2.5, 1)
+    options = {"color": colour, "linewidth": width, "zorder": behind, "alpha": 1 if label else 0.4}
+    axes.plot(part.step, part.loss, dash, label=label or None, **options)
