@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ from helpers import claims, figures, report, style, tables
 from helpers.paper import paper_cells, paper_lengths
 from helpers.traces import Trace, write_traces
 from tests.test_claims import AS_THE_PAPER, CONSISTENCY
-from tests.test_tables import LEVELS, PAPER, read, write_scores
+from tests.test_tables import PAPER, read, write_scores
 
 HOSTILE = (
     "<script>alert('step')</script> <img src=x onerror=alert(2)> </pre></div></main> "
@@ -167,8 +168,8 @@ def test_every_claim_that_answers_is_registered():
     assert {key for asked in report.QUESTIONS.values() for key, _ in asked} <= registered
 
 
-def test_the_report_escapes_what_models_and_traces_say(tmp_path):
-    write_results(tmp_path, LEVELS)
+def test_the_report_escapes_what_models_and_traces_say(run, tmp_path):
+    shutil.copytree(run / "results", tmp_path / "results")
     write_trace(tmp_path)
     manifest = {
         "commit": "<i>3f2a</i>",
