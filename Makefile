@@ -1,6 +1,7 @@
 # make reproduce            the whole study on this machine, to outputs/laptop/results/report.html
 # make reproduce RECIPE=smoke CORES=4
 # make reproduce SEEDS="0 1 2"
+# make report               the report of the committed reference run, from its scores
 # make test | lab | benchmark | lint | clean
 
 RECIPE ?= laptop
@@ -11,7 +12,7 @@ PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-versio
 
 unexport PYTHONDONTWRITEBYTECODE  # packages are compiled at their first use, once
 
-.PHONY: help reproduce test lab benchmark lint clean
+.PHONY: help reproduce report test lab benchmark lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +20,9 @@ help:
 
 reproduce: .venv/core
 	@exec $(BIN)/python -m helpers.chain reproduce --recipe $(RECIPE) --cores $(CORES) $(if $(SEEDS),--seeds $(SEEDS))
+
+report: .venv/core
+	@$(BIN)/python -m helpers.reference $(RECIPE) --rebuild
 
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
@@ -29,6 +33,7 @@ lab: .venv/core
 benchmark: .venv/core
 	$(BIN)/python tests/benchmark.py
 	$(BIN)/python tests/benchmark_arms.py --processes $(CORES)
+	$(BIN)/python tests/benchmark_statistics.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ from helpers.benchmarks import as_text
 from helpers.equivalence import final_answer
 from helpers.grading import grade
 from helpers.perturbations import count_keywords
+from helpers.tables import rounded
 
 COMMIT = "9a750c725525201a16bcb2df386495da61371577"  # of the branch `corrupt`
 SOURCE = (
@@ -199,7 +200,7 @@ def accuracies(graded: pd.DataFrame, paper: dict[str, Any]) -> pd.DataFrame:
                 "keywords": part.keywords.mean(),
             }
         )
-    return statistics.rounded(pd.DataFrame(made))
+    return rounded(pd.DataFrame(made))
 
 
 def paper_cell(paper: dict[str, Any], model: str, benchmark: str) -> float | None:
@@ -243,8 +244,6 @@ def contrasts(graded: pd.DataFrame, resamples: int = 2000) -> pd.DataFrame:
 
     `p` is McNemar's exact test: how often a fair coin splits the discordant problems as unevenly.
     """
-    from scipy.stats import binomtest
-
     made = []
     for benchmark, part in graded.groupby("benchmark", sort=False):
         table = part.pivot(index="problem_id", columns="model", values="strict").dropna(axis=1)
@@ -255,9 +254,9 @@ def contrasts(graded: pd.DataFrame, resamples: int = 2000) -> pd.DataFrame:
                 rng = statistics.generator(benchmark, a, b)
                 d = statistics.paired_difference(x[None], y[None], resamples, rng)
                 only = int(np.sum(x > y)), int(np.sum(x < y))
-                p = binomtest(only[0], sum(only)).pvalue if sum(only) else 1.0
+                p = float(statistics.mcnemar(*only))
                 row = {"benchmark": benchmark, "first": a, "second": b, "problems": len(x)}
-                row |= {"difference": d.estimate, "low": d.low, "high": d.high}
+                row |= dict(zip(("difference", "low", "high"), (d.estimate, *d.interval()), strict=True))
                 made.append(row | {"only first": only[0], "only second": only[1], "p": p})
     columns = ["benchmark", "first", "second", "problems", "difference", "low", "high"]
     return pd.DataFrame(made, columns=[*columns, "only first", "only second", "p"])

@@ -1,23 +1,29 @@
 """Reference results: a run's tables and scores kept in git, and the README's table made from them.
 
-python -m helpers.reference laptop      # outputs/laptop/results -> outputs/reference/laptop, README.md
+python -m helpers.reference laptop            # outputs/laptop/results -> outputs/reference/laptop, README.md
+python -m helpers.reference laptop --rebuild  # tables, claims, figures, report from what is kept, README.md
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pyarrow as pa
 
 from helpers.recipe import runs
 from helpers.report import number
+from helpers.tables import read_csv
 from helpers.traces import read_table, write_table
 
+# What a run's results are made from, beside its scores.
+SOURCES = ("arms.csv", "training.csv", "trace.parquet", "manifest.json")
 MARKS = "<!-- results -->", "<!-- /results -->"
 
 
@@ -37,17 +43,46 @@ def keep(recipe: str, root: Path = Path()) -> Path:
     return kept
 
 
+def rebuild(kept: Path) -> Path:
+    """Make a kept run's tables, claims, figures and report again, from its scores; the report's path.
+
+    Notebook 05 does it, as in a run; call it from the repository's root.
+    """
+    import papermill  # a second that only this needs to spend
+
+    given = json.loads((kept / "manifest.json").read_text())["parameters"]
+    parameters = {name: given[name] for name in ("conditions", "seeds")} | given["05_analysis"]
+    with TemporaryDirectory() as folder:
+        run = Path(folder) / kept.name
+        (run / "results").mkdir(parents=True)
+        shutil.copy(kept / "scores.parquet", run)
+        for name in SOURCES:
+            if (kept / name).exists():
+                shutil.copy(kept / name, run / "results")
+        papermill.execute_notebook(
+            "notebooks/05_analysis.ipynb",
+            str(run / "05_analysis.ipynb"),
+            parameters | {"output_dir": str(run)},
+            kernel_name="python3",
+            cwd="notebooks",
+            progress_bar=False,
+        )
+        shutil.copytree(run / "results", kept, dirs_exist_ok=True)
+    return kept / "report.html"
+
+
 def interval(row: pd.Series, value: str, form: str = ".1f") -> str:
-    """A value with its 95% interval, both in points."""
+    """A value with its 95% interval, both in points; nothing where there is no value."""
+    if pd.isna(row[value]):
+        return ""
     return f"{number(row[value], form)} [{number(row.low, form)}, {number(row.high, form)}]"
 
 
 def results(folder: Path) -> str:
     """The README's results: a row a condition with both benchmarks and the paper, then the claims."""
-    options = {"keep_default_na": False, "na_values": [""]}
-    grid = pd.read_csv(folder / "grid.csv", **options).set_index(["benchmark", "condition"])
-    differences = pd.read_csv(folder / "differences.csv", **options).set_index(["benchmark", "condition"])
-    claims = pd.read_csv(folder / "claims.csv", **options)
+    grid = read_csv(folder / "grid.csv").set_index(["benchmark", "condition"])
+    differences = read_csv(folder / "differences.csv").set_index(["benchmark", "condition"])
+    claims = read_csv(folder / "claims.csv")
     usual, hard = grid.index.get_level_values(0).unique()[:2]
     head, other = grid.loc[usual].iloc[1], grid.loc[hard].iloc[1]
     worst = differences.loc[usual].drop(index="base", errors="ignore").minimum_detectable.max()
@@ -73,13 +108,19 @@ def results(folder: Path) -> str:
         "",
         f"![Difference to correct]({(folder / 'figures' / 'difference_to_correct.svg').as_posix()})",
         "",
-        f"The claims, by rules fixed beforehand in `helpers/claims.yaml`, on `{usual}`:",
+        f"The claims on `{usual}`, by rules fixed beforehand in `helpers/claims.yaml` († later), and by the",
+        "same rules the paper's own tables, with the binomial intervals of its single greedy runs:",
         "",
-        "| claim | verdict | difference |",
-        "|---|---|---|",
+        "| claim | verdict | difference | the paper | difference |",
+        "|---|---|---|---|---|",
     ]
     for _, row in claims[claims.benchmark == usual].iterrows():
-        lines.append(f"| {row.sentence} | {row.verdict} | {interval(row, 'difference', '+.1f')} |")
+        later = " †" if isinstance(row.added, str) and row.added else ""
+        theirs = row.rename({"low": "", "high": "", "paper_low": "low", "paper_high": "high"})
+        lines.append(
+            f"| {row.sentence}{later} | {row.verdict} | {interval(row, 'difference', '+.1f')} | "
+            f"{row.paper_verdict} | {interval(theirs, 'paper_difference', '+.1f')} |"
+        )
     return "\n".join(lines)
 
 
@@ -92,7 +133,15 @@ def write_readme(folder: Path, readme: Path) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m helpers.reference", description="Keep a run in git.")
+    parser.add_argument("recipe")
+    parser.add_argument("--rebuild", action="store_true", help="from what is kept, not from a run")
+    asked = parser.parse_args()
+    folder = Path("outputs", "reference", asked.recipe)
     try:
-        write_readme(keep(sys.argv[1]), Path("README.md"))
-    except ValueError as error:
+        if not asked.rebuild:
+            keep(asked.recipe)
+        print("report:", rebuild(folder))
+        write_readme(folder, Path("README.md"))
+    except (ValueError, FileNotFoundError) as error:
         sys.exit(str(error))

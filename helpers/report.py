@@ -1,6 +1,6 @@
 """The report: one HTML file that explains a run in five minutes and needs nothing beside it.
 
-    write_report("outputs/laptop")     # reads results/*.csv, results/figures/*.svg, arms/, manifest.json
+    write_report("outputs/laptop")     # from its results/: tables, claims.json, figures, manifest.json
 
 Whatever comes from a model or a trace is escaped. A part whose files are missing is left out, so the
 report can be written again once the manifest exists.
@@ -12,69 +12,94 @@ import json
 import math
 import os
 import re
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from helpers import figures
+from helpers import explorer, style
 from helpers.claims import FAILS, HOLDS, NOT_RUN, UNDECIDED, read_claims
-from helpers.traces import read_table
+from helpers.extracts import example_trace
+from helpers.perturbations import perturb
+from helpers.tables import read_csv
 
 SYMBOLS = {HOLDS: "✓", FAILS: "✗", UNDECIDED: "?", NOT_RUN: "–"}
-FIGURES = ("accuracy_by_fraction", "difference_to_correct", "next_to_paper")
+FIGURES = ("accuracy_by_fraction", "difference_to_correct", "accuracy_by_consistency")
+MORE_FIGURES = ("next_to_paper", "responses", "training_curves")
 EXAMPLE = "shuffle-67"
+# The question in three parts, and the claims that answer each: what the report's first screen shows.
+QUESTIONS = {
+    "Does corrupted structure cost accuracy?": (
+        ("shuffle-67-below-correct", "two thirds of the steps shuffled"),
+        ("delete-67-below-correct", "two thirds deleted"),
+        ("insert-67-below-correct", "two thirds foreign"),
+    ),
+    "Is corrupted content free?": (
+        ("wrong-equals-correct", "wrong answers"),
+        ("digits-50-equals-correct", "half of the digits random"),
+        ("keywords-100-equals-correct", "no reflection keyword"),
+    ),
+    "Does structure cost more than content?": (
+        ("structure-over-content-33", "at a third"),
+        ("structure-over-content-67", "at two thirds"),
+        ("structure-over-content-100", "in full"),
+    ),
+}
 
 
-def number(value: float, form: str = ".1f") -> str:
-    """A number for a table, with a true minus sign; a dash for nan."""
-    return "–" if math.isnan(value) else format(value, form).replace("-", "−")
+def number(value: float | None, form: str = ".1f") -> str:
+    """A number for a table, with a true minus sign; a dash for None and nan."""
+    return "–" if value is None or math.isnan(value) else format(value, form).replace("-", "−")
+
+
+def p_number(value: float) -> str:
+    """A p value for a table: three decimals, or that it is below 0.001."""
+    return "–" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def needs(missing: str) -> str:
+    """What a claim needs that was not run, in few words."""
+    names = missing.split()
+    return f"needs {' '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def answers(claims: list[dict]) -> list[dict]:
+    """The three parts of the question: each with a word, its claims, and how many of them hold.
+
+    "Yes" and "no" need the same verdict on every claim that was run; anything else is "in part".
+    """
+    by_id, found = {c["id"]: c for c in claims}, []
+    for question, asked in QUESTIONS.items():
+        rows = [by_id[key] | {"short": short} for key, short in asked if key in by_id]
+        verdicts = {row["verdict"] for row in rows} - {NOT_RUN}
+        words = {HOLDS: "Yes", FAILS: "No", UNDECIDED: "Undecided"}
+        word = words[verdicts.pop()] if len(verdicts) == 1 else "In part" if verdicts else "Not run"
+        found.append({"question": question, "word": word, "claims": rows})
+    return found
 
 
 def inline_svg(path: str | Path, prefix: str) -> Markup:
-    """A figure to put into a page: the page's own colours, ids that clash with no other figure's."""
-    svg = Path(path).read_text()
-    svg = svg[svg.index("<svg") :]
+    """A figure to put into a page: the page's own colours, ids that clash with no other figure's.
+
+    Its title becomes the text that is read aloud, so that it doesn't cover the figure under a pointer.
+    """
+    svg = Path(path).read_text(encoding="utf-8")
+    title = re.search("<title>(.*?)</title>", svg, re.DOTALL)
+    svg = re.sub("<title>.*?</title>|<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
-    for colour, variable in ((figures.INK, "ink"), (figures.LINE, "line"), (figures.SURFACE, "surface")):
+    words = escape(unescape(title[1])) if title else prefix
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{words}"', 1)
+    for colour, variable in ((style.INK, "ink"), (style.LINE, "line"), (style.SURFACE, "surface")):
         svg = svg.replace(colour, f"var(--{variable})")
     return Markup(svg)
 
 
-def example_steps(output_dir: str | Path) -> dict | None:
-    """One trace of middling length, untouched and shuffled, with steps' provenance; None without arms."""
-    arms = Path(output_dir) / "arms"
-    plain = sorted(arms.glob("correct.s*.parquet"))
-    shuffled = sorted(arms.glob(f"{EXAMPLE}.s*.parquet")) or sorted(arms.glob("shuffle-*.parquet"))
-    if not plain or not shuffled:
-        return None
-    before = {row["id"]: row for row in read_table(plain[0]).to_pylist()}
-    pairs = [(before[row["id"]], row) for row in read_table(shuffled[0]).to_pylist() if row["id"] in before]
-    if not pairs:
-        return None
-
-    def plainness(pair: tuple[dict, dict]) -> tuple[int, int]:
-        before, after = pair
-        return abs(len(before["steps"]) - 6), sum(origin.startswith("kept") for origin in after["origin"])
-
-    left, right = min(pairs, key=plainness)
-    return {
-        "arm": shuffled[0].name.partition(".")[0],
-        "problem": left["problem"],
-        "solution": left["solution"],
-        "before": [{"text": text, "note": f"step {i}"} for i, text in enumerate(left["steps"], 1)],
-        "after": [
-            {"text": text, "note": provenance(origin), "changed": not origin.startswith("kept")}
-            for text, origin in zip(right["steps"], right["origin"], strict=True)
-        ],
-    }
-
-
-def provenance(origin: str) -> str:
-    """An arm's "moved 5" (counted from 0) as "step 6, moved"."""
-    change, *_, index = origin.split()
-    return f"step {int(index) + 1}" + ("" if change == "kept" else f", {change}")
+def explored(results: Path) -> Markup | None:
+    """The kept trace beside what shuffling made of it, as the explorer draws it; None where none is kept."""
+    trace = example_trace(results.parent)
+    return None if trace is None else Markup(explorer.render(perturb(trace, EXAMPLE, 0, [trace]), EXAMPLE))
 
 
 def facts(manifest: dict, path: str = "") -> list[tuple[str, str]]:
@@ -101,15 +126,13 @@ def render(output_dir: str | Path) -> str:
     """The report's HTML from what a run has written so far; ValueError where the tables are missing."""
     output_dir = Path(output_dir)
     results = output_dir / "results"
-    tables = {name: results / f"{name}.csv" for name in ("grid", "differences", "claims")}
-    for path in tables.values():
-        if not path.exists():
-            raise ValueError(f"{path} does not exist: run 05_analysis first")
-    grid, differences, claims = (
-        pd.read_csv(p, keep_default_na=False, na_values=[""]) for p in tables.values()
-    )
-    pictures = {name: results / "figures" / f"{name}.svg" for name in FIGURES}
+    for name in ("grid.csv", "differences.csv", "claims.json"):
+        if not (results / name).exists():
+            raise ValueError(f"{results / name} does not exist: run 05_analysis first")
+    grid, differences = read_csv(results / "grid.csv"), read_csv(results / "differences.csv")
+    claims = json.loads((results / "claims.json").read_text(encoding="utf-8"))
     manifest = results / "manifest.json"
+    pictures = {name: results / "figures" / f"{name}.svg" for name in (*FIGURES, *MORE_FIGURES)}
     decided = benchmark_decided_on(grid)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -118,26 +141,31 @@ def render(output_dir: str | Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
-    keys = ["benchmark", "condition"]
-    extra = differences.drop(columns=[c for c in differences if c.startswith("paper_standard")])
-    cells = grid.merge(extra, on=keys, how="left", suffixes=("", "_of_difference"))
-    main, others = claims[claims.benchmark == decided], claims[claims.benchmark != decided]
+    environment.filters |= {"number": number, "p_number": p_number, "needs": needs}
+    extra = differences.drop(columns="paper_error_of_difference", errors="ignore")
+    cells = grid.merge(extra, on=["benchmark", "condition"], how="left", suffixes=("", "_of_difference"))
+    main = [c for c in claims if c["benchmark"] == decided]
+    others = dict.fromkeys(c["benchmark"] for c in claims if c["benchmark"] != decided)
+    trained = differences[(differences.benchmark == decided) & (differences.condition != "base")]
+    seeds = json.loads(manifest.read_text())["seeds"] if manifest.exists() else []
     return environment.get_template("report.html.jinja").render(
         name=output_dir.resolve().name,
         decided=decided,
         seeds=int(grid.seeds.max()),
+        run_seeds=" ".join(map(str, seeds)),
         problems=int(grid[grid.benchmark == decided].problems.max()),
         conditions=grid.condition.nunique(),
-        counts=[(SYMBOLS[v], v, int((main.verdict == v).sum())) for v in SYMBOLS],
+        answers=answers(main),
+        counts=[(SYMBOLS[v], v, sum(c["verdict"] == v for c in main)) for v in SYMBOLS],
         symbols=SYMBOLS,
-        claims=main.to_dict("records"),
-        others={name: part.to_dict("records") for name, part in others.groupby("benchmark", sort=False)},
-        largest=differences[differences.benchmark == decided].minimum_detectable.max(),
+        claims=main,
+        others={name: [c for c in claims if c["benchmark"] == name] for name in others},
+        largest=trained.minimum_detectable.max(),
         pictures={n: inline_svg(p, n) for n, p in pictures.items() if p.exists()},
         grid={name: part.to_dict("records") for name, part in cells.groupby("benchmark", sort=False)},
         paper="paper_difference" in cells,
-        example=example_steps(output_dir),
+        example=explored(results),
+        arm=EXAMPLE,
         facts=facts(json.loads(manifest.read_text())) if manifest.exists() else [],
     )
 

@@ -1,54 +1,101 @@
-"""Statistics: how far an accuracy, or a difference between two, can be trusted.
+"""Statistics: how far an accuracy, or a difference between two, can be trusted. Arrays in, numbers out.
 
-    scores, missing = read_scores("outputs/laptop", ["base", "correct"], [0, 1], ["countdown"])
-    answers(scores, "correct", "countdown")        # seeds x problems of 0 and 1
-    contrast(scores, {"shuffle-67": 1, "correct": -1}, "countdown", resamples=2000)
-    # Difference(estimate=-21.4, low=-25.0, high=-17.9, ...), in points
+    rows = {"correct": ..., "shuffle-67": ...}                       # seeds x problems, 0 and 1, each
+    d = paired_difference(rows["shuffle-67"], rows["correct"], 10_000, generator("example"))
+    d.estimate, d.interval(0.95), d.p_value(), d.minimum_detectable()   # points, points, share, points
 
-Conditions are compared on the same problems, seed by seed. A bootstrap is hierarchical: it draws
-seeds, then problems, the same for both sides. With S seeds it draws S - 1 of them, which makes the
-variance between seeds unbiased (Rao and Wu, 1988); with one seed the interval is about the choice of
-problems alone. Every bootstrap has its own generator, seeded by the names of what it compares, so a
-number depends neither on the order of the work nor on what else is compared.
-Not covered: a correction for making many comparisons.
+An interval is about two populations: training runs like these and problems like these. With one seed it
+is about the problems alone, for the models at hand. The model is hierarchical: a difference has an effect
+of the training seed, an effect of the problem, and what one seed does on one problem, its samples included.
+
+Problems are resampled, each with everything that was answered to it, so whatever conditions, seeds and
+samples share is kept (the highest level alone, Davison and Hinkley, 1997, section 3.8). Seeds are too few
+to be resampled, three of them have ten distinct draws: their part is their variance, with a t quantile.
+Squared, a quantile lies between the normal one and t's of S - 1 degrees of freedom, at the seeds' share of
+the variance to the power of 1.9. A power of 2 would be linear in 1 / (Satterthwaite's degrees of freedom);
+with 1.9, for normal data and 3 seeds, intervals of 95 and 90% are within a point of that, whatever the share.
+Where problems are few, half a problem more on each side helps (as Agresti and Min, 2005, do in tables).
+
+Coverage, false positives and power by simulation: `python tests/simulate_statistics.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from scipy.stats import norm
+from numpy.typing import ArrayLike
+from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import comb, ndtri, stdtrit
 
-from helpers.traces import read_table
-
-COLUMNS = ("condition", "seed", "benchmark", "problem_id", "correct", "finished", "tokens", "keywords")
+SMALLEST_P = 1e-12
+POWER = 1.9  # of the seeds' share of the variance, in a quantile
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference in points, with its 95% and 90% percentile intervals and its standard error."""
+    """A difference of accuracies in points, with what its intervals and tests are made from.
+
+    Intervals lie around `centre`, which is `estimate` but for the added problem. `share` of the
+    variance (squared points) is the training seeds'.
+    """
 
     estimate: float
-    low: float
-    high: float
-    low90: float
-    high90: float
-    standard_error: float
+    centre: float
+    variance: float
+    share: float
+    seeds: int
+    problems: int
+
+    @property
+    def standard_error(self) -> float:
+        return float(np.sqrt(self.variance))
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The two-sided interval of a level, in points."""
+        half = quantile(1 - level, self.share, self.seeds) * self.standard_error
+        return self.centre - half, self.centre + half
+
+    def p_value(self, null: float = 0.0) -> float:
+        """Two-sided p of a true difference of `null` points; below a level's p the interval excludes it."""
+        distance = abs(self.centre - null) / self.standard_error
+
+        def beyond(log_p: float) -> float:
+            return quantile(float(np.exp(log_p)), self.share, self.seeds) - distance
+
+        least, most = np.log(SMALLEST_P), -1e-9
+        if beyond(most) > 0:
+            return 1.0
+        return SMALLEST_P if beyond(least) < 0 else float(np.exp(brentq(beyond, least, most)))
+
+    def equivalence_p(self, margin: float) -> float:
+        """p of two one-sided tests (Schuirmann, 1987): that the difference is not within +-margin points.
+
+        It is below 5% where the 90% interval lies inside the margin.
+        """
+        upper, lower = (self.p_value(null) / 2 for null in (margin, -margin))
+        return max(
+            upper if self.centre < margin else 1 - upper, lower if self.centre > -margin else 1 - lower
+        )
+
+    def minimum_detectable(self, power: float = 0.8, level: float = 0.95) -> float:
+        """The smallest true difference (points) that this comparison would find with this power."""
+        quantiles = [quantile(p, self.share, self.seeds) for p in (1 - level, 2 * (1 - power))]
+        return float(sum(quantiles) * self.standard_error)
 
 
-def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share (0 to 1)."""
-    z = norm.ppf((1 + level) / 2)
-    share = successes / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+def quantile(p: float, share: float, seeds: int) -> float:
+    """How many standard errors away a share p lies, left and right together.
+
+    `share` of the variance comes from so many seeds.
+    """
+    normal = -float(ndtri(p / 2))
+    if seeds == 1:
+        return normal
+    t = -float(stdtrit(seeds - 1, p / 2))
+    return float(np.sqrt(normal**2 + (t**2 - normal**2) * share**POWER))
 
 
 def generator(*names: object) -> np.random.Generator:
@@ -57,221 +104,118 @@ def generator(*names: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest, "big"))
 
 
-def bootstrap_means(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Means of hierarchical resamples of a seeds x problems array: seeds first, then problems."""
-    seeds, problems = values.shape
-    draws = max(1, seeds - 1)
-    seed_counts = rng.multinomial(draws, np.full(seeds, 1 / seeds), size=resamples)
-    per_problem = seed_counts @ values / draws
-    picked = rng.integers(problems, size=(resamples, problems))
-    return np.take_along_axis(per_problem, picked, axis=1).mean(axis=1)
+def draw_problems(problems: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each resample has each problem: resamples x problems, float32 whole numbers."""
+    counts = np.empty((resamples, problems), np.float32)
+    for start in range(0, resamples, 500):
+        part = counts[start : start + 500]
+        picked = rng.integers(problems, size=part.shape) + problems * np.arange(len(part))[:, None]
+        part[:] = np.bincount(picked.ravel(), minlength=part.size).reshape(part.shape)
+    return counts
 
 
-def paired_difference(a: np.ndarray, b: np.ndarray, resamples: int, rng: np.random.Generator) -> Difference:
-    """Mean of a minus mean of b in points; both seeds x problems, the same problems in the same order.
+def resampled_means(counts: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Means over each resample's problems: (rows x problems) gives resamples x rows, in one product.
+
+    Sums of 0s and 1s are whole numbers, which float32 holds exactly: the result is the same everywhere.
+    """
+    return (counts @ np.asarray(answers, np.float32).T).astype(float) / counts.shape[1]
+
+
+def variance_parts(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float, float]:
+    """Variances of the mean: from seeds, from problems, and what both have in them.
+
+    `values` are seeds x problems, `drawn` their resampled means (resamples x seeds). What one seed does on
+    one problem spreads the seeds' means and the problems' means, so it has to be taken out of one of them.
+    """
+    means = values.mean(axis=1)
+    off = drawn - means
+    problems = float(np.mean(off.mean(axis=1) ** 2))
+    if len(means) == 1:
+        return 0.0, problems, 0.0
+    return means.var(ddof=1) / len(means), problems, float(off.var(axis=1, ddof=1).mean()) / len(means)
+
+
+def difference(values: np.ndarray, drawn: np.ndarray, reach: float = 1.0) -> Difference:
+    """The difference whose values (shares, seeds x problems) and resampled means are given.
+
+    `reach` is the largest value that is possible: what the added half problems have, with either sign.
+    """
+    seeds, n = values.shape
+    mean = float(values.mean())
+    between, problems, both = variance_parts(values, drawn)
+    added = reach**2 / seeds / (n + 1) ** 2
+    problems = (n**2 * problems + n * mean**2 / (n + 1)) / (n + 1) ** 2 + added
+    variance = between + max(problems - both, added)
+    centre = mean * n / (n + 1)
+    return Difference(100 * mean, 100 * centre, 1e4 * variance, between / variance, seeds, n)
+
+
+def paired_difference(a: ArrayLike, b: ArrayLike, resamples: int, rng: np.random.Generator) -> Difference:
+    """Mean of a minus mean of b; both seeds x problems (0 to 1), the same problems in the same order.
 
     A single row on one side (the base model, which has no seed) is compared with every seed of the other.
     """
-    values = 100.0 * (np.atleast_2d(a).astype(float) - np.atleast_2d(b).astype(float))
-    means = bootstrap_means(values, resamples, rng)
-    low, low90, high90, high = np.percentile(means, [2.5, 5, 95, 97.5])
-    return Difference(*map(float, (values.mean(), low, high, low90, high90, means.std(ddof=1))))
+    values = np.atleast_2d(np.asarray(a, float)) - np.atleast_2d(np.asarray(b, float))
+    counts = draw_problems(values.shape[1], resamples, rng)
+    return difference(values, resampled_means(counts, values))
 
 
-def minimum_detectable(standard_error: float, power: float = 0.8, level: float = 0.05) -> float:
-    """The smallest true difference that a two-sided test finds with this power: 2.8 standard errors."""
-    return float((norm.ppf(1 - level / 2) + norm.ppf(power)) * standard_error)
+def wilson(
+    successes: ArrayLike, n: ArrayLike, level: float = 0.95, z: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's score interval of shares (0 to 1), with another quantile `z` if given."""
+    z = quantile(1 - level, 0, 1) if z is None else z
+    n = np.asarray(n, float)
+    share = np.asarray(successes, float) / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)
 
 
-def equivalent(interval90: tuple[float, float], margin: float) -> bool:
-    """Two one-sided tests at 5%: whether the 90% interval lies inside -margin to margin."""
-    return -margin < interval90[0] and interval90[1] < margin
+def accuracy_interval(correct: np.ndarray, drawn: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Interval of an accuracy in points, from answers (seeds x problems) and their resampled means.
 
-
-def accuracy_interval(correct: np.ndarray, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
-    """95% interval of an accuracy in points: Wilson's for one seed, else the hierarchical bootstrap.
-
-    Where all answers are right, or all wrong, a bootstrap sees no spread, so Wilson's serves there too.
+    Wilson's for one greedy seed. Otherwise Wilson's with the number of independent answers that has the
+    same variance (the effective sample size of survey sampling).
     """
-    share = correct.mean()
-    if len(correct) == 1 or share in (0, 1):
-        low, high = wilson(share * correct.shape[1], correct.shape[1])
-        return 100 * low, 100 * high
-    low, high = np.percentile(100 * bootstrap_means(correct.astype(float), resamples, rng), [2.5, 97.5])
-    return float(low), float(high)
+    seeds, n = correct.shape
+    share, size, z = float(correct.mean()), float(n), quantile(1 - level, 0, 1)
+    if 0 < share < 1 and (seeds > 1 or not np.isin(correct, (0, 1)).all()):
+        between, problems, both = variance_parts(correct, drawn)
+        independent = share * (1 - share) / correct.size
+        variance = max(between + max(problems - both, 0), independent / 4)  # seeds may be alike by chance
+        size = share * (1 - share) / variance
+        z = quantile(1 - level, min(1, between / variance), seeds)
+    low, high = wilson(share * size, size, z=z)
+    return 100 * float(low), 100 * float(high)
 
 
-def read_scores(
-    output_dir: str | Path, conditions: list[str], seeds: list[int], benchmarks: list[str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """The scores of a run in one table, and the names (condition.s0) of those that it doesn't have yet.
+def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
+    """p of McNemar's exact test from the numbers of problems that only one of two models solved.
 
-    The base model is evaluated once, as seed 0. ValueError names a damaged file, a benchmark without
-    scores, or the folder where there are none of these conditions.
+    How often a fair coin splits them as unevenly; 1 where there are none.
     """
-    tables, missing = [], []
-    for condition in conditions:
-        for seed in [0] if condition == "base" else seeds:
-            path = Path(output_dir) / "scores" / f"{condition}.s{seed}.parquet"
-            if not path.exists():
-                missing.append(path.stem)
-                continue
-            table = read_table(path).to_pandas()
-            absent = [name for name in COLUMNS if name not in table]
-            if absent:
-                raise ValueError(f"{path} has no column {absent[0]!r}: it is not a file of scores")
-            tables.append(table)
-    if not tables:
-        raise ValueError(
-            f"{Path(output_dir) / 'scores'} has none of these conditions: run 04_evaluation first"
-        )
-    scores = pd.concat(tables, ignore_index=True)
-    unknown = [b for b in benchmarks if b not in set(scores.benchmark)]
-    if unknown:
-        there = ", ".join(scores.benchmark.unique())
-        raise ValueError(f"there are no scores on the benchmark {unknown[0]!r}, only on {there}")
-    return scores[scores.benchmark.isin(benchmarks)], missing
+    first, second = np.asarray(only_first), np.asarray(only_second)
+    return np.minimum(1, 2 * stats.binom.cdf(np.minimum(first, second), first + second, 0.5))
 
 
-def cells(scores: pd.DataFrame) -> list[tuple[str, str]]:
-    """The pairs of benchmark and condition that have scores, in the order in which they first appear."""
-    there = set(zip(scores.benchmark, scores.condition, strict=True))
-    return [p for p in product(scores.benchmark.unique(), scores.condition.unique()) if p in there]
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Holm's adjusted p values (1979): each to be compared with the level of the whole family."""
+    p = np.asarray(p_values, float)
+    order = np.argsort(p)
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    result = np.empty_like(p)
+    result[order] = np.minimum(1, adjusted)
+    return result
 
 
-def answers(scores: pd.DataFrame, condition: str, benchmark: str) -> pd.DataFrame:
-    """Which problems were solved: a row a seed, a column a problem, 0 and 1.
+def pass_at_k(samples: ArrayLike, correct: ArrayLike, k: int) -> np.ndarray:
+    """The chance that one of k samples is right, from n samples of which c are: 1 - C(n-c, k) / C(n, k).
 
-    Where there are several samples of a problem, the share of them that is right.
+    Unbiased (Chen et al., 2021, arXiv 2107.03374). ValueError where k is more than n.
     """
-    rows = scores[(scores.condition == condition) & (scores.benchmark == benchmark)]
-    sampled = "sample" in rows and rows["sample"].nunique() > 1
-    if sampled:
-        rows = rows.groupby(["seed", "problem_id"], as_index=False)["correct"].mean()
-    table = rows.pivot(index="seed", columns="problem_id", values="correct")
-    if table.isna().any(axis=None):
-        raise ValueError(f"the seeds of {condition} have different {benchmark} problems: evaluate it again")
-    return table if sampled else table.astype(int)
-
-
-def contrast(scores: pd.DataFrame, weights: dict[str, float], benchmark: str, resamples: int) -> Difference:
-    """A weighted sum of accuracies in points, e.g. {"shuffle-67": 1, "correct": -1}, paired throughout.
-
-    Seeds that every trained condition has are used. ValueError where problems differ.
-    """
-    tables = {condition: answers(scores, condition, benchmark) for condition in weights}
-    trained = [set(table.index) for condition, table in tables.items() if condition != "base"]
-    seeds = sorted(set.intersection(*trained)) if trained else [0]
-    if not seeds:
-        raise ValueError(f"{', '.join(weights)} have no seed in common: train the missing ones")
-    problems = tables[next(iter(weights))].columns
-    sides = {1: np.zeros((1, len(problems))), -1: np.zeros((1, len(problems)))}
-    for condition, weight in weights.items():
-        table = tables[condition]
-        if not table.columns.equals(problems):
-            raise ValueError(f"{condition} has other {benchmark} problems than the rest: evaluate it again")
-        rows = table if condition == "base" else table.loc[seeds]
-        side = 1 if weight > 0 else -1
-        sides[side] = sides[side] + abs(weight) * rows.to_numpy()
-    rng = generator(benchmark, sorted(weights.items()))
-    return paired_difference(sides[1], sides[-1], resamples, rng)
-
-
-def paper_cells(path: str | Path) -> pd.DataFrame:
-    """Table 2 of the paper: accuracy (mean of its benchmarks), its standard error, difference to correct.
-
-    All in points, a row a condition. The standard error is binomial, of one greedy run a benchmark.
-    """
-    tables = json.loads(Path(path).read_text())
-    table, sizes = tables["table2_perturbations"], tables["benchmark_sizes"]
-    cells = pd.DataFrame(
-        {name: row for name, row in table.items() if isinstance(row, list) and name != "columns"}
-    ).T
-    n = np.array([sizes[name] for name in table["columns"]])
-    errors = np.sqrt((cells * (100 - cells) / n).sum(axis=1)) / len(n)
-    means = cells.mean(axis=1)
-    return pd.DataFrame({"accuracy": means, "standard_error": errors, "difference": means - means["correct"]})
-
-
-def grid(scores: pd.DataFrame, resamples: int, paper: pd.DataFrame | None = None) -> pd.DataFrame:
-    """A row a benchmark and condition: accuracy with interval, finished (both %), tokens, keywords, paper's.
-
-    Tokens and keywords are means a response; conditions keep the order they have in the scores.
-    """
-    rows = []
-    for benchmark, condition in cells(scores):
-        part = scores[(scores.benchmark == benchmark) & (scores.condition == condition)]
-        correct = answers(scores, condition, benchmark).to_numpy()
-        low, high = accuracy_interval(correct, resamples, generator(benchmark, condition))
-        rows.append(
-            {
-                "benchmark": benchmark,
-                "condition": condition,
-                "seeds": len(correct),
-                "problems": correct.shape[1],
-                "accuracy": 100 * correct.mean(),
-                "low": low,
-                "high": high,
-                "finished": 100 * part.finished.mean(),
-                "tokens": part.tokens.mean(),
-                "keywords": part.keywords.mean(),
-            }
-        )
-    return with_paper(pd.DataFrame(rows), "accuracy", paper)
-
-
-def differences(
-    scores: pd.DataFrame, margin: float, resamples: int, paper: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """A row a benchmark and condition: difference to `correct` in points, intervals, minimum detectable one.
-
-    `equivalent` says whether the difference is shown to be smaller than the margin.
-    """
-    rows = []
-    for benchmark, condition in cells(scores):
-        if condition == "correct" or (benchmark, "correct") not in cells(scores):
-            continue
-        d = contrast(scores, {condition: 1, "correct": -1}, benchmark, resamples)
-        rows.append(
-            {
-                "benchmark": benchmark,
-                "condition": condition,
-                **columns_of(d),
-                "equivalent": equivalent((d.low90, d.high90), margin),
-            }
-        )
-    columns = ["benchmark", "condition", "difference", "low", "high", "low90", "high90"]
-    table = pd.DataFrame(rows, columns=[*columns, "minimum_detectable", "equivalent"])
-    return with_paper(table, "difference", paper)
-
-
-def columns_of(d: Difference) -> dict[str, float]:
-    """A difference as a table has it: estimate, both intervals, minimum detectable difference (points)."""
-    return {
-        "difference": d.estimate,
-        "low": d.low,
-        "high": d.high,
-        "low90": d.low90,
-        "high90": d.high90,
-        "minimum_detectable": minimum_detectable(d.standard_error),
-    }
-
-
-def with_paper(table: pd.DataFrame, value: str, paper: pd.DataFrame | None) -> pd.DataFrame:
-    """The table, rounded, and beside it what the paper has for each condition."""
-    if paper is not None:
-        columns = paper[[value, "standard_error"]].add_prefix("paper_")
-        table = table.merge(columns, left_on="condition", right_index=True, how="left")
-    return rounded(table)
-
-
-def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with floats to 2 decimals; adding zero turns -0.0 into 0.0, the same on every machine."""
-    floats = table.select_dtypes("float").columns
-    return table.assign(**(table[floats].round(2) + 0.0))
-
-
-def write_csv(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table with floats to 2 decimals, so that two runs give the same bytes."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False, float_format="%.2f", lineterminator="\n")
+    n, c = np.asarray(samples), np.asarray(correct)
+    if np.any(k > n):
+        raise ValueError(f"pass@{k} needs {k} samples of each problem, and there are only {n.min()}")
+    return 1 - comb(n - c, k) / comb(n, k)

@@ -80,7 +80,7 @@ write(f"scores/{name}.parquet", condition=[conditions[0]], response=[trained])
         """
 rows = [str(read(f"scores/{p.stem}.parquet")) for p in sorted((out / "scores").glob("*.parquet"))]
 (out / "results").mkdir(exist_ok=True)
-for name in ("grid.csv", "differences.csv", "claims.csv", "report.html"):
+for name in ("grid.csv", "differences.csv", "claims.csv", "claims.json", "report.html"):
     (out / "results" / name).write_text("\\n".join(rows))
 """,
     ),

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers import claims, reference, statistics
+from helpers import claims, reference, report, tables
+from helpers.paper import paper_cells
 from helpers.traces import read_table
 
-PAPER = Path(statistics.__file__).with_name("paper_tables.json")
+PAPER = Path(reference.__file__).with_name("paper_tables.json")
 ROOT = Path(__file__).resolve().parents[1]
 LAPTOP = ROOT / "outputs" / "reference" / "laptop"
 
@@ -31,17 +32,41 @@ def test_the_committed_manifest_says_what_was_run(kept):
 
 
 def test_the_committed_tables_follow_from_the_committed_scores(kept, tmp_path):
-    scores = read_table(kept / "scores.parquet").to_pandas()
-    paper = statistics.paper_cells(PAPER)
-    registered = claims.read_claims()
+    scores, paper = read_table(kept / "scores.parquet").to_pandas(), paper_cells(PAPER)
+    registered, drawn = claims.read_claims(), tables.resample(scores, 10_000)
     margin, benchmarks = registered["margin"], list(scores.benchmark.unique())
+    consistency = tables.read_csv(kept / "arms.csv").set_index("condition").consistency.dropna()
+    judged = claims.judge(registered["claims"], drawn, benchmarks, margin, paper, consistency)
     for name, table in {
-        "grid": statistics.grid(scores, 2000, paper),
-        "differences": statistics.differences(scores, margin, 2000, paper),
-        "claims": claims.judge(registered["claims"], scores, benchmarks, margin, 2000, paper),
+        "grid": tables.grid(scores, drawn, paper),
+        "differences": tables.differences(drawn, margin, paper),
+        "claims": judged,
     }.items():
-        statistics.write_csv(table, tmp_path / "made.csv")
+        tables.write_csv(table, tmp_path / "made.csv")
         assert (tmp_path / "made.csv").read_text() == (kept / f"{name}.csv").read_text()
+    claims.write_json(judged, tmp_path / "made.json")
+    assert (tmp_path / "made.json").read_text() == (kept / "claims.json").read_text()
+
+
+def test_the_committed_run_has_its_report(kept, tmp_path):
+    copy = tmp_path / "laptop" / "results"
+    shutil.copytree(kept, copy)
+    html = report.render(copy.parent)
+    verdicts = [c for c in json.loads((kept / "claims.json").read_text()) if c["benchmark"] == "countdown"]
+    assert all(claim["sentence"] in html for claim in verdicts)
+    assert html.count("<svg") >= 5 and "make reproduce RECIPE=laptop" in html
+
+
+@pytest.mark.slow  # a kernel, and all figures: a minute
+def test_a_kept_run_is_rebuilt_to_the_same_bytes(kept, tmp_path):
+    copy = tmp_path / "laptop"
+    shutil.copytree(kept, copy)
+    for made in (copy / "grid.csv", copy / "claims.json", copy / "figures" / "next_to_paper.svg"):
+        made.unlink()
+    assert reference.rebuild(copy).exists()
+    for path in kept.rglob("*"):
+        if path.suffix in (".csv", ".json", ".svg"):
+            assert (copy / path.relative_to(kept)).read_bytes() == path.read_bytes(), path
 
 
 def test_a_changed_result_is_noticed(kept, tmp_path):
