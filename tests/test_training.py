@@ -22,6 +22,7 @@ from helpers import (
     training,
 )
 from helpers.traces import FRAMES, render
+from tests import killed_training
 from tests import tiny as small
 
 
@@ -309,3 +310,9 @@ def test_generation_equals_transformers_own(tiny):
         assert response.finished == finished
         assert response.tokens == len(ids) - finished
         assert response.text == tokenizer.decode(ids[: response.tokens])
+
+
+@pytest.mark.slow  # minutes: every kill costs a start
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_killed_at_ten_random_moments_it_ends_in_the_same_weights(tmp_path, method):
+    assert killed_training.main(tmp_path, 10, method) == (10, True)
