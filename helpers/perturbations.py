@@ -139,7 +139,7 @@ PERTURBATIONS: dict[str, Arm] = {
 }
 WITH_SOLUTION = ("numbers",)  # arms that get the solution as a last step, with the index -1
 UNTOUCHED = ("correct", "wrong", "short")  # arms that train on the traces of that kind as they are
-# Arms that train on the correct traces of one part of their source: here, by people in four stages or by a model.
+# Arms that train on the correct traces of one part of their source: by people in four stages, or by a model.
 PARTS = (*(f"human_stage{i}" for i in (1, 2, 3, 4)), "qwq_32b_preview")
 THIRDS = {"33": 1 / 3, "67": 2 / 3}
 # Table 2 of the paper, and the short traces of its Table 4.

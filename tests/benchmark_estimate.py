@@ -3,8 +3,8 @@
     python tests/benchmark_estimate.py [--only 0 2]
 
 Models are random, of Qwen2's architecture, 40 to 130M parameters; on a processor in fp32, on a GPU as they
-train there. Measured on a processor is the peak of the resident memory (VmHWM) above what the process had after
-training a tiny model the same way; on a GPU, the peak that torch allocated. glibc is told to give large
+train there. Measured on a processor is the peak of the resident memory (VmHWM) above what the process had
+after training a tiny model the same way; on a GPU, the peak that torch allocated. glibc is told to give large
 blocks back at once, so that resident memory is what is alive.
 """
 
