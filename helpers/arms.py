@@ -66,8 +66,8 @@ def write_arm(perturbed: Iterable[Perturbed], path: str | Path) -> int:
 def make_arm(traces: Mapping[str, Sequence[Trace]], arm: str, seed: int) -> Iterator[Perturbed]:
     """An arm's perturbed traces: from those of its own kind where there are such, else from the correct ones.
 
-    An arm that is a part of the source takes the correct traces of that part; ValueError where there are none.
-    The same traces are the pool that foreign steps come from.
+    An arm that is a part of the source takes its correct traces; ValueError where there are none. The same
+    traces are the pool that foreign steps come from.
     """
     source = traces.get(arm, traces["correct"])
     if arm in PARTS:

@@ -4,10 +4,10 @@
     python tests/benchmark_gpu.py --models 7B --lengths 16384
     python tests/benchmark_gpu.py --colab             # the recipe colab, 0.5B and 1.5B, fp16 below 15 GB
 
-Every row is a process of its own, so one that runs out of memory costs nothing but its row, and rows that are in
-the table already are not run again. One trace of the full length a step; the first two steps do not count.
-TFLOP/s are 4 FLOPs a parameter and token (forward, and the gradients of activations): attention and what is
-computed twice do not count. Memory is the peak that torch reserved, beside the estimate of helpers/estimate.py.
+Every row is a process of its own, so one that runs out of memory costs nothing but its row, and rows that
+are in the table already are not run again. One trace of the full length a step; the first two steps do not
+count. TFLOP/s are 4 FLOPs a parameter and token (forward, and the gradients of activations): attention and
+what is computed twice do not count. Memory is the peak that torch reserved, beside helpers/estimate.py's.
 """
 
 from __future__ import annotations
