@@ -12,10 +12,7 @@ Weights that are trained are in fp32 whatever the base model's are, as fp16 on a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,33 +24,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import SFTConfig, SFTTrainer
 
 from helpers import adapters, checkpoints, journal, models
-from helpers.generation import prompt_text
+from helpers.examples import altered, bucketed, data_hash, encode, first  # noqa: F401 (part of training)
 from helpers.live import Live, tokens_by_step
 from helpers.traces import read_table
-
-
-def encode(
-    tokenizer: PreTrainedTokenizerBase, problems: list[str], responses: list[str], max_length: int
-) -> tuple[Dataset, int]:
-    """Examples with `input_ids` and `labels`, and how many of them the length limit cut.
-
-    Labels are -100 in the prompt. A cut example loses its end, where the answer is: watch the count.
-    """
-    prompts = tokenizer([prompt_text(tokenizer, p) for p in problems], add_special_tokens=False)["input_ids"]
-    ended = [response + tokenizer.eos_token for response in responses]
-    completions = tokenizer(ended, add_special_tokens=False)["input_ids"]
-    rows, cut = [], 0
-    for prompt, completion in zip(prompts, completions, strict=True):
-        cut += len(prompt) + len(completion) > max_length
-        labels = [-100] * len(prompt) + completion
-        rows.append({"input_ids": (prompt + completion)[:max_length], "labels": labels[:max_length]})
-    return Dataset.from_list(rows), cut
-
-
-def altered(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:
-    """How many texts the tokenizer changes before it cuts them (Qwen's composes accents: NFC)."""
-    normaliser = tokenizer.backend_tokenizer.normalizer
-    return sum(normaliser.normalize_str(text) != text for text in texts) if normaliser else 0
 
 
 def prepare(model: PreTrainedModel, method: str, rank: int, alpha: int, seed: int) -> PreTrainedModel:
@@ -67,22 +40,6 @@ def prepare(model: PreTrainedModel, method: str, rank: int, alpha: int, seed: in
         r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     return get_peft_model(model, config)
-
-
-def bucketed(lengths: list[int], batch_size: int, epochs: int, seed: int) -> list[int]:
-    """The order in which examples are seen: batches of similar length, the batches in random order.
-
-    Little padding, and unlike a sampler that sorts long runs, no drift from long examples to short ones
-    within an epoch. Every example comes once an epoch; lengths are jittered by up to 20%, so batches differ
-    between epochs. A batch that is not full closes the last epoch.
-    """
-    rng, batches = random.Random(f"order:{seed}"), []
-    for _ in range(epochs):
-        order = sorted(range(len(lengths)), key=lambda i: lengths[i] * rng.uniform(0.8, 1.2))
-        cut = [order[k : k + batch_size] for k in range(0, len(order), batch_size)]
-        rng.shuffle(cut)
-        batches += cut
-    return [i for batch in sorted(batches, key=len, reverse=True) for i in batch]
 
 
 def processes() -> int:
@@ -214,11 +171,6 @@ def partial_of(folder: Path) -> Path:
     return partial
 
 
-def data_hash(problems: list[str], responses: list[str]) -> str:
-    """SHA-256 of what is trained on, whatever file it came in."""
-    return hashlib.sha256(json.dumps([problems, responses]).encode()).hexdigest()
-
-
 def train(
     base_model: str,
     arm: str | Path,
@@ -268,12 +220,3 @@ def train(
         adapters.finish(work / "weights", record, folder)
         shutil.rmtree(work, ignore_errors=True)
     return record
-
-
-def first(values: list, n: int) -> list:
-    """The first n of some values, or all for 0; ValueError where there are fewer."""
-    if n > len(values):
-        raise ValueError(
-            f"{n} traces are asked for and the arm has {len(values)}: raise n_traces in notebook 01"
-        )
-    return values[:n] if n else values

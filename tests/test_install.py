@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from helpers import install, recipe
+from tests.test_project import code_cells, imported, undeclared
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "notebooks" / "recipes" / "README.md").read_text()
@@ -47,6 +48,15 @@ def test_versions_come_from_pyproject_alone():
         install.required()
     )
     assert not re.search(r"[=~<>]=?\s*\d", install.__doc__ + "".join(install.LEFT_OUT))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("0[0-5]_*.ipynb")), ids=lambda p: p.stem)
+def test_what_a_notebook_imports_is_installed_by_colab_s_cell(path):
+    wanted, constraints = install.plan(install.required(), COLAB)
+    source = "\n".join(cell.source for cell in code_cells(path))
+    at_hand = [*wanted, *constraints, *(name for name in COLAB if name not in install.KEPT.pattern)]
+    assert undeclared(source, at_hand) == set()
+    assert imported(source)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(names(install.required(["gpu", "dev"])))), st.just("999.0")))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from safetensors.torch import load_file
 
-from helpers import arms, launch, puzzles, training
+from helpers import arms, launch, puzzles, recipe, training
 
 ROOT = Path(__file__).parents[1]
 SHARDINGS = sorted(path.stem for path in launch.CONFIGURATIONS.glob("*.yaml"))
@@ -93,3 +95,15 @@ def test_a_failure_in_a_process_is_told_with_its_last_lines(job):
     with pytest.raises(RuntimeError, match="31 traces are asked for and the arm has 30"):
         launch.run(job | {"traces": 31}, 2, "ddp")
     assert "WORLD_SIZE" not in os.environ
+
+
+@pytest.mark.parametrize("name", ["paper", "scaling"])
+def test_the_slurm_profile_is_read_and_every_training_asks_for_its_gpus(name):
+    command = [sys.executable, "-m", "snakemake", "all", "--snakefile", "notebooks/Snakefile", "--nolock"]
+    command += ["--config", f"recipe={name}", "--workflow-profile", "notebooks/profiles/slurm", "--dry-run"]
+    command += ["--default-resources", "slurm_account=a", "slurm_partition=b"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    jobs = [job for job in re.split(r"\n\[", made.stdout) if "rule lora_training" in job]
+    assert len(jobs) == len(recipe.trained(recipe.load(name)))
+    assert all("gpu=1" in job and "runtime=2880" in job for job in jobs)
