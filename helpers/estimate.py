@@ -25,6 +25,7 @@ from helpers.devices import GPUS, Gpu  # noqa: F401 (the table belongs to an est
 
 SHAPES = Path(__file__).with_name("shapes.json")
 TILE_TOKENS, TILE_WORDS = 4096, 32768  # of TRL's loss
+CPU_TILES = 8.25  # fp32 copies of a tile, and a mask, in TRL's fold without Triton (_backward_tile)
 RESERVE = 0.05  # of a GPU's memory, for its context and what its allocator loses: an assumption
 UTILISATION = 0.35  # of a GPU's peak rate, while training: an assumption, not a measurement
 NF4_BYTES = 0.5 + 4 / 64  # of a quantised weight: 4 bits, and a scale in fp32 for every 64
@@ -98,33 +99,50 @@ def trained(shape: dict[str, Any], plan: Plan) -> tuple[int, float]:
 
 
 def memory(shape: dict[str, Any], plan: Plan) -> dict[str, float]:
-    """The parts of the peak on one GPU in bytes; their sum is the peak."""
+    """The parts of the peak on one GPU in bytes; their sum is the peak.
+
+    The peak is where the loss is computed, or the first layer's gradients after it; in full fine-tuning it
+    may also be at the end, when all gradients are there and no activation is.
+    """
     counts, number = parameters(shape, plan.rank), trained(shape, plan)[0]
-    half, h = 4 if plan.precision == "fp32" else 2, shape["hidden_size"]
-    tokens, full = plan.micro_batch * plan.length, plan.method == "full"
-    others = counts["embeddings"] + counts["rest"]
-    weights = (counts["matrices"] + others) * (4 if full else half)
-    if plan.method == "qlora":  # peft keeps everything beside the matrices in fp32
-        weights = counts["matrices"] * NF4_BYTES + others * 4
-    kept = layer_bytes(shape, plan) * tokens
-    if plan.checkpointing:
-        residual = half if plan.method == "lora" else 4
-        activations = shape["num_hidden_layers"] * residual * h * tokens + kept
-    else:
-        activations = shape["num_hidden_layers"] * kept
-    backward = activations + transient(shape, plan)
+    full, table = plan.method == "full", 4 * shape["vocab_size"] * shape["hidden_size"]
     gradients = 4 * number / plan.shards
-    if full:  # they grow while activations are given back: one of the two is the peak
-        table = 4 * shape["vocab_size"] * h
+    at_loss, at_layer = activations(shape, plan)
+    backward = max(at_loss + loss(shape, plan), at_layer + layer(shape, plan))
+    if full:
         backward = max(backward + table, gradients + table)
-        gradients = 0.0
     return {
-        "weights": weights / plan.shards,
+        "weights": weights(counts, plan) / plan.shards,
         "optimiser": 8 * number / plan.shards,
         **({} if full else {"adapter and its gradients": 4 * number / plan.shards + gradients}),
         ("gradients or activations" if full else "activations"): backward,
         **({"a gathered layer": gathered(shape, plan)} if plan.shards > 1 else {}),
     }
+
+
+def weights(counts: dict[str, int], plan: Plan) -> float:
+    """Bytes of the model: fp32 where all of it is trained; beside NF4 matrices peft keeps the rest so."""
+    others = counts["embeddings"] + counts["rest"]
+    if plan.method == "qlora":
+        return counts["matrices"] * NF4_BYTES + others * 4
+    return (counts["matrices"] + others) * (4 if plan.method == "full" else size(plan))
+
+
+def size(plan: Plan) -> int:
+    """Bytes of a number in the precision that is computed in."""
+    return 4 if plan.precision == "fp32" else 2
+
+
+def activations(shape: dict[str, Any], plan: Plan) -> tuple[float, float]:
+    """Bytes that the backward pass waits for: while the loss is computed, and in the first layer after it."""
+    layers, tokens = shape["num_hidden_layers"], plan.micro_batch * plan.length
+    kept = layer_bytes(shape, plan) * tokens
+    if plan.method == "full" and plan.precision != "fp32":  # the matrices as they were cast for the products
+        kept += 2 * parameters(shape)["matrices"] / layers
+    if not plan.checkpointing:
+        return layers * kept, layers * kept
+    inputs = layers * (size(plan) if plan.method == "lora" else 4) * shape["hidden_size"] * tokens
+    return inputs, inputs + kept
 
 
 def layer_bytes(shape: dict[str, Any], plan: Plan) -> float:
@@ -143,26 +161,29 @@ def layer_bytes(shape: dict[str, Any], plan: Plan) -> float:
     return 2 * (4 * h + 3 * h + h + 2 * kv + h + h + 2 * h + 4 * i + 7 * plan.rank)
 
 
-def transient(shape: dict[str, Any], plan: Plan) -> float:
-    """Bytes of what lives shortly at the peak: the loss's tile and gradient, and a layer's gradients."""
+def loss(shape: dict[str, Any], plan: Plan) -> float:
+    """Bytes of a tile of logits, and of the loss's gradient in fp32.
+
+    Triton turns a tile into its gradient in place; torch, on a processor, makes copies of it.
+    """
     tokens, words = plan.micro_batch * plan.length, min(shape["vocab_size"], TILE_WORDS)
-    tile = min(tokens, TILE_TOKENS) * words
-    loss = tile * 2 + 4 * tokens * shape["hidden_size"]
-    if plan.precision == "fp32":  # without Triton the tile is folded by torch, in copies
-        loss = CPU_TILES * tile * 4 + 4 * tokens * shape["hidden_size"]
-    layer = 3 * tokens * shape["intermediate_size"] * (4 if plan.precision == "fp32" else 2)
-    if plan.method == "qlora":  # the matrix that is being used, in half precision
-        layer += shape["hidden_size"] * shape["intermediate_size"] * 2
-    return max(loss, layer)
+    copies = CPU_TILES if plan.precision == "fp32" else 1
+    table = 2 * words * shape["hidden_size"] if plan.method != "lora" and plan.precision != "fp32" else 0
+    tile = min(tokens, TILE_TOKENS) * words * size(plan) * copies
+    return tile + table + 4 * tokens * shape["hidden_size"]
 
 
-CPU_TILES = 4
+def layer(shape: dict[str, Any], plan: Plan) -> float:
+    """Bytes of a layer's gradients under way: three of the MLP's width, and for QLoRA the matrix in use."""
+    widest = shape["intermediate_size"]
+    matrix = size(plan) * shape["hidden_size"] * widest if plan.method == "qlora" else 0
+    return 3 * size(plan) * plan.micro_batch * plan.length * widest + matrix
 
 
 def gathered(shape: dict[str, Any], plan: Plan) -> float:
     """Bytes of the decoder layer in use and the next one, and the output table, put together from shards."""
-    layer = sum(a * b for a, b in linears(shape))
-    return 2 * (2 * layer + shape["vocab_size"] * shape["hidden_size"])
+    matrices = sum(a * b for a, b in linears(shape))
+    return 2 * (2 * matrices + shape["vocab_size"] * shape["hidden_size"])
 
 
 def flops_per_token(shape: dict[str, Any], plan: Plan) -> float:

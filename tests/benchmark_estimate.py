@@ -2,7 +2,7 @@
 
     python tests/benchmark_estimate.py [--only 0 2]
 
-Models are random, of Qwen2's architecture, 40 to 130M parameters; on a processor in fp32, on a GPU as they
+Models are random, of Qwen2's architecture, 54 to 114M parameters; on a processor in fp32, on a GPU as they
 train there. Measured on a processor is the peak of the resident memory (VmHWM) above what the process had
 after training a tiny model the same way; on a GPU, the peak that torch allocated. glibc is told to give large
 blocks back at once, so that resident memory is what is alive.
@@ -20,16 +20,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-SMALL = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 10, "vocab_size": 32000}
-WIDE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 8, "vocab_size": 48000}
+SMALL = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "vocab_size": 16000}
+WIDE = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 6, "vocab_size": 12000}
 # shape, tied embeddings, method, rank, traces at once, their length, checkpointing
 CASES = [
-    (SMALL, True, "lora", 16, 2, 512, False),
-    (SMALL, True, "lora", 64, 4, 512, True),
-    (SMALL, True, "full", 0, 2, 256, False),
-    (WIDE, False, "full", 0, 1, 512, True),
-    (WIDE, True, "lora", 32, 1, 1024, False),
-    (WIDE, True, "qlora", 16, 2, 512, False),
+    (SMALL, True, "lora", 16, 2, 256, False),
+    (SMALL, True, "full", 0, 1, 256, False),
+    (SMALL, True, "lora", 64, 2, 512, True),
+    (WIDE, False, "full", 0, 2, 256, True),
+    (WIDE, True, "lora", 32, 1, 512, False),
+    (WIDE, True, "qlora", 16, 2, 256, False),
 ]
 
 
