@@ -137,14 +137,15 @@ def fit(
     trainer.remove_callback(PrinterCallback)
     trained = [p for p in trainer.model.parameters() if p.requires_grad]
     for parameter in trained:  # TRL makes those of a quantised model bf16, which a T4 cannot train
-        parameter.data = parameter.data.float()
+        if parameter.dtype != torch.float32 and not hasattr(parameter, "ds_numel"):  # ZeRO-3 has its own
+            parameter.data = parameter.data.float()
     with trainer.accelerator.main_process_first():
         resume = checkpoints.last_complete(Path(out)) if checkpoint_steps else None
     clock = checkpoints.Clock(checkpoints.seconds(resume))
     trainer.add_callback(clock)
     if label:
         trainer.add_callback(Live(label, tokens_by_step([lengths[i] for i in order], batch_size)))
-    trained_parameters = sum(p.numel() for p in trained)
+    trained_parameters = sum(getattr(p, "ds_numel", p.numel()) for p in trained)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if weights:
         trainer.save_model(str(weights))

@@ -22,11 +22,11 @@ sys.path.insert(0, str(ROOT))
 
 
 def job_of(folder: Path, run: str, method: str) -> dict:
-    """Arguments of `training.train`: 150 steps of the laptop's model, a checkpoint after every 5."""
+    """Arguments of `training.train`: 450 steps of the laptop's model, a checkpoint after every 5."""
     return {
         "base_model": str(ROOT / "base_model"), "arm": str(folder / "arms" / "correct.s0.parquet"),
         "condition": "correct", "folder": str(folder / "adapters" / run), "seed": 0, "method": method,
-        "rank": 8, "alpha": 16, "learning_rate": 0.003, "epochs": 5, "batch_size": 4, "max_length": 1024,
+        "rank": 8, "alpha": 16, "learning_rate": 0.003, "epochs": 15, "batch_size": 4, "max_length": 1024,
         "checkpoint_steps": 5,
     }  # fmt: skip
 

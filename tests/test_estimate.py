@@ -132,6 +132,7 @@ def test_the_driver_s_names_are_recognised(name, gigabytes, key):
 
 
 @pytest.mark.slow  # minutes: each case is a training in a process of its own
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("number", range(len(benchmark_estimate.CASES)))
 def test_the_estimate_is_within_15_percent_of_measured_memory(number):
     found = benchmark_estimate.run(number)

@@ -61,6 +61,7 @@ def job(tmp_path):
 
 
 @pytest.mark.slow  # a minute each: three processes import torch
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("sharding", ["ddp", "fsdp2"])
 def test_two_processes_give_the_loss_and_the_weights_of_one(job, tmp_path, monkeypatch, sharding, method):

@@ -155,11 +155,13 @@ def check_chain(folder: Path, name: str) -> None:
     assert (out / "results" / "report.html").exists() and not list(out.rglob("*.failed.ipynb"))
 
 
+@pytest.mark.timeout(1800)
 def test_the_chain_of_colab_runs_with_a_tiny_model(tmp_path):
     check_chain(house(tmp_path / "house", "colab", ["base", "correct"]), "colab")
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # minutes each: a dozen kernels
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", LARGE)
 def test_the_chain_of_every_recipe_runs_with_a_tiny_model(tmp_path, name):
     folder = house(tmp_path / "house", name)

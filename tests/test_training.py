@@ -313,6 +313,7 @@ def test_generation_equals_transformers_own(tiny):
 
 
 @pytest.mark.slow  # minutes: every kill costs a start
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_killed_at_ten_random_moments_it_ends_in_the_same_weights(tmp_path, method):
     assert killed_training.main(tmp_path, 10, method) == (10, True)
