@@ -54,7 +54,8 @@ ABOUT = {
 def card(record: dict[str, Any]) -> ModelCard:
     """The model card of a `training.json`; what the record does not say is left out."""
     loss = record.get("loss") or []
-    record = record | ({"first_loss": loss[0]["loss"], "last_loss": loss[-1]["loss"]} if loss else {})
+    ends = {"first_loss": loss[0]["loss"], "last_loss": loss[-1]["loss"]} if loss else {}
+    record = record | {key: round(value, 4) for key, value in ends.items()}
     name = f"{record.get('condition', 'model')}.s{record.get('seed', 0)}"
     what = "All weights fine-tuned" if record.get("method") == "full" else "A LoRA adapter"
     rows = [f"| {words} | {shown(record[key])} |" for key, words in ABOUT.items() if key in record]
