@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from helpers.perturbations import Perturbed, perturb
+from helpers.perturbations import PARTS, Perturbed, perturb
 from helpers.traces import Trace
 
 SCHEMA = pa.schema(
@@ -66,9 +66,14 @@ def write_arm(perturbed: Iterable[Perturbed], path: str | Path) -> int:
 def make_arm(traces: Mapping[str, Sequence[Trace]], arm: str, seed: int) -> Iterator[Perturbed]:
     """An arm's perturbed traces: from those of its own kind where there are such, else from the correct ones.
 
-    The same traces are the pool that foreign steps come from.
+    An arm that is a part of the source takes its correct traces; ValueError where there are none. The same
+    traces are the pool that foreign steps come from.
     """
     source = traces.get(arm, traces["correct"])
+    if arm in PARTS:
+        source = [trace for trace in source if trace.source.endswith(f"#{arm}")]
+        if not source:
+            raise ValueError(f"the arm {arm!r} takes a part of its source, and no trace is of that part")
     return (perturb(trace, arm, seed, source) for trace in source)
 
 

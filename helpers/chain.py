@@ -5,7 +5,8 @@
 
 Called from the repository's root. It may be killed at any moment: outputs appear whole or not at all,
 every process dies with its parent, and the lock goes with its holder.
-Not covered: several machines at once (Snakemake's executor plugins, without the progress shown here).
+Not covered: several machines at once (Snakemake's executor plugins, without the progress shown here; see
+notebooks/recipes/README.md).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from helpers import provenance
+from helpers import devices, provenance
 from helpers import recipe as recipes
 from helpers.progress import EVENT, Progress, minutes
 
@@ -40,6 +41,11 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
     In two stages, so that arms which are made again and come out the same are not trained on again.
     """
     recipe = recipes.load(name, seeds=seeds)
+    wanted, here = recipe["03_lora_training"].get("gpus", 0), len(devices.visible())
+    if wanted > here:
+        raise ValueError(
+            f"the recipe {name} trains on {wanted} GPUs and {here} are here: set gpus in its file"
+        )
     out = Path("outputs", recipe["recipe"])
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock"):
@@ -99,6 +105,7 @@ def run_stage(name: str, recipe: dict[str, Any], target: str, cores: int, progre
     seeds = f"seeds={','.join(map(str, recipe['seeds']))}"
     command = [sys.executable, "-m", "snakemake", target, "--snakefile", "notebooks/Snakefile"]
     command += ["--cores", str(cores), "--config", f"recipe={name}", seeds]
+    command += ["--resources", f"gpu={len(devices.visible())}"]
     command += ["--scheduler", "greedy", "--nocolor"]
     command += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "params", "input"]
     command += ["--max-checksum-file-size", "1000000000"]
@@ -206,13 +213,18 @@ def main() -> int:
     one.add_argument("output", type=Path, help="outputs/RECIPE/notebooks/NAME[.CONDITION][.sSEED].ipynb")
     one.add_argument("parameters", type=json.loads, help="as JSON")
     one.add_argument("--threads", type=int)
+    one.add_argument("--gpus", type=int, default=0, help="how many to hold while it runs")
     one.add_argument("--parent", type=int, help="the process to end with")
     given = parser.parse_args()
     try:
         if given.command == "notebook":
             die_with_parent(given.parent)
             threads = {} if given.threads is None else {"threads": given.threads}
-            return run_notebook(given.output, given.parameters | threads)
+            if not given.gpus:
+                return run_notebook(given.output, given.parameters | threads)
+            with devices.held(given.gpus) as names:
+                os.environ["CUDA_VISIBLE_DEVICES"] = names
+                return run_notebook(given.output, given.parameters | threads)
         if "MAKELEVEL" in os.environ:
             die_with_parent()
         return reproduce(given.recipe, given.cores, given.seeds)

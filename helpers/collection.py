@@ -65,12 +65,14 @@ def collect(
 ) -> Collected:
     """Traces from rows, ids `<name>-<row>` or `<name>-<row>-<part>`.
 
-    At most n traces of each kind, the first of the rows; `max_characters` of a response; `benchmarks` are
+    At most n traces of each kind, the first of the rows, and of each part where a source has parts (a part is
+    named after # in a trace's `source`); `max_characters` of a response; `benchmarks` are
     problems by name that no trace may share `BLOCK` words in a row with; `frame` puts all responses into one
     format (None: each as it came). `check` says whether an answer is the expected one, None if it cannot.
     """
     collected = Collected(source)
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
+    counts: Counter[tuple[str, str]] = Counter()
     known = blocks(benchmarks or {})
     for number, row in rows:
         collected.rows += 1
@@ -88,18 +90,19 @@ def collect(
             try:
                 parsed = None if candidate.kind == "short" else parse(candidate.response)
                 collected.irregularities.update(parsed.irregularities if parsed else ())
-                trace = to_trace(candidate, parsed, where, source, max_characters, frame, cut, check)
+                label = f"{source}#{candidate.part}" if candidate.part else source
+                trace = to_trace(candidate, parsed, where, label, max_characters, frame, cut, check)
                 refuse_others(trace, seen, known, min_steps)
             except ValueError as error:
                 reason, _, detail = str(error).partition(": ")
                 collected.aside.append(Aside(number, part, reason, detail))
                 continue
-            kept = collected.traces[trace.kind]
-            if n is None or len(kept) < n:
-                kept.append(trace)
+            if n is None or counts[trace.kind, trace.source] < n:
+                counts[trace.kind, trace.source] += 1
+                collected.traces[trace.kind].append(trace)
             else:
                 collected.aside.append(Aside(number, part, "more than were asked for"))
-        if n and all(len(collected.traces[kind]) >= n for kind in KINDS):
+        if n and all(counts[kind, source] >= n for kind in KINDS):
             break
     return collected
 
@@ -138,7 +141,7 @@ def refuse_others(trace: Trace, seen: set, known: Mapping[Any, str], min_steps: 
     """ValueError for a trace with too few steps, a problem met before, or one out of a benchmark."""
     if trace.kind != "short" and len(trace.steps) < min_steps:
         raise ValueError("one step: nothing to reorder" if len(trace.steps) == 1 else "too few steps")
-    if (key := (" ".join(plain_words(trace.problem)), trace.kind)) in seen:
+    if (key := (" ".join(plain_words(trace.problem)), trace.kind, trace.source)) in seen:
         raise ValueError("duplicate: the problem has a trace of this kind already")
     if benchmark := leak(trace.problem, known):
         raise ValueError(f"leak: {BLOCK} words in a row, or all of it, are in {benchmark}")

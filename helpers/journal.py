@@ -85,7 +85,7 @@ def digest(value: Any, size: int) -> Any:
 def fingerprint(base_model: str, adapters: str | Path, condition: str, seed: int) -> str:
     """A hash of the files that a condition's responses depend on; of the name, for a model from the hub."""
     folders = [Path(base_model)]
-    if condition != "base":
+    if condition.partition(".")[0] != "base":
         folders.append(Path(adapters) / f"{condition}.s{seed}")
     found = [str(base_model)] if not folders[0].is_dir() else []
     for folder in filter(Path.is_dir, folders):

@@ -6,6 +6,7 @@ model, tokenizer = load_condition("base_model", Path("outputs/laptop/adapters"),
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -22,10 +23,11 @@ from transformers import (
 def load(path: str | Path, method: str = "lora") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model from a folder or the hub, and its tokenizer; in NF4 for QLoRA.
 
-    On a GPU, bf16 from compute capability 8.0 on and fp16 below (a T4 claims bf16 and crawls);
-    on a CPU, fp32.
+    On a GPU, bf16 from compute capability 8.0 on and fp16 below (a T4 claims bf16 and crawls), but fp32
+    where all weights are to be trained: small updates would be lost; on a CPU, fp32.
+    Weights are read from safetensors alone, and no code of a repository is run.
     """
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and method != "full":
         dtype = torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
     else:
         dtype = torch.float32
@@ -38,9 +40,23 @@ def load(path: str | Path, method: str = "lora") -> tuple[PreTrainedModel, PreTr
         path,
         dtype=dtype,
         quantization_config=quantization,
-        device_map="auto" if torch.cuda.is_available() else None,
+        device_map=devices(method),
+        use_safetensors=True,
+        trust_remote_code=False,
     )
     return model, tokenizer_of(path)
+
+
+def devices(method: str) -> str | dict[str, int] | None:
+    """Where the weights go: over the GPUs that are there; for one of several processes, to its own.
+
+    There the trainer places (and shards) them itself; a quantised model has to be on its GPU before.
+    """
+    if not torch.cuda.is_available():
+        return None
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return "auto"
+    return {"": int(os.environ["LOCAL_RANK"])} if method == "qlora" else None
 
 
 def tokenizer_of(path: str | Path) -> PreTrainedTokenizerBase:
@@ -58,7 +74,7 @@ def load_condition(
 
     Raises ValueError where the condition has not been trained.
     """
-    if condition == "base":
+    if condition.partition(".")[0] == "base":
         return load(base)
     folder = adapters / f"{condition}.s{seed}"
     if (folder / "adapter_config.json").exists():

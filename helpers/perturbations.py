@@ -139,6 +139,8 @@ PERTURBATIONS: dict[str, Arm] = {
 }
 WITH_SOLUTION = ("numbers",)  # arms that get the solution as a last step, with the index -1
 UNTOUCHED = ("correct", "wrong", "short")  # arms that train on the traces of that kind as they are
+# Arms that train on the correct traces of one part of their source: by people in four stages, or by a model.
+PARTS = (*(f"human_stage{i}" for i in (1, 2, 3, 4)), "qwq_32b_preview")
 THIRDS = {"33": 1 / 3, "67": 2 / 3}
 # Table 2 of the paper, and the short traces of its Table 4.
 ARMS = (
@@ -161,12 +163,12 @@ def parse_arm(arm: str) -> tuple[str, float]:
 
     33 and 67 mean thirds, any other whole percentage itself. ValueError names the nearest arm.
     """
-    if arm in UNTOUCHED:
+    if arm in UNTOUCHED + PARTS:
         return arm, 0.0
     name, _, percent = arm.rpartition("-")
     if name in PERTURBATIONS and re.fullmatch("[0-9]{1,2}|100", percent):
         return name, THIRDS.get(percent, int(percent) / 100)
-    known = [*ARMS, *CONTROLS, *(f"{name}-100" for name in PERTURBATIONS)]
+    known = [*ARMS, *CONTROLS, *PARTS, *(f"{name}-100" for name in PERTURBATIONS)]
     nearest = difflib.get_close_matches(arm, known, n=1, cutoff=0)[0]
     raise ValueError(f"there is no arm {arm!r}: did you mean {nearest!r}?")
 
@@ -180,8 +182,12 @@ def perturb(trace: Trace, arm: str, seed: int, pool: Sequence[Trace]) -> Perturb
     """
     name, fraction = parse_arm(arm)
     steps = [Step(text, trace.id, i) for i, text in enumerate(trace.steps)]
-    if name in UNTOUCHED:
-        if trace.kind != name:
+    if name in PARTS and not trace.source.endswith(f"#{name}"):
+        raise ValueError(
+            f"the arm {arm!r} takes the traces of that part, and {trace.id} is of {trace.source}"
+        )
+    if name in UNTOUCHED + PARTS:
+        if name in UNTOUCHED and trace.kind != name:
             raise ValueError(f"the arm {arm!r} takes {name} traces, and {trace.id} is {trace.kind}")
         return Perturbed(trace, tuple(steps))
     digest = hashlib.sha256(repr((seed, arm, trace.id)).encode()).digest()

@@ -7,6 +7,10 @@
     base_model: ../base_model
     01_data_preparation: {n_traces: 60, n_problems: 20}
 
+A condition is an arm and, after dots, what is special about its fine-tune: a method, a number of traces, a
+size of the model, which is a key of `models`: `correct`, `correct.full`, `shuffle-67.n500`, `correct.n20.7b`.
+`base` is the untouched model, `base.7b` the one of another size.
+
 papermill only warns about a parameter that a notebook does not have, so everything is checked here,
 before anything runs. What is valid is read from the notebooks' own parameters cells.
 Not covered: whether a value makes sense to its notebook, beyond its type.
@@ -29,8 +33,16 @@ from helpers.perturbations import parse_arm
 
 NOTEBOOKS = ("01_data_preparation", "02_perturbations", "03_lora_training", "04_evaluation", "05_analysis")
 METHODS = ("lora", "qlora", "full")
+NUMBER, SIZE = r"n[1-9][0-9]*", r"[1-9][0-9]*[mb]"  # of traces, of a model
 # Top-level keys with an example of their type, and what reaches the notebooks from the top alone.
-TOP: dict[str, Any] = {"recipe": "", "about": "", "conditions": [""], "seeds": [0], "base_model": ""}
+TOP: dict[str, Any] = {
+    "recipe": "",
+    "about": "",
+    "conditions": [""],
+    "seeds": [0],
+    "base_model": "",
+    "models": {},
+}
 FROM_THE_TOP = {"output_dir", "base_model", "conditions", "arms", "seed", "seeds"}
 
 
@@ -73,7 +85,7 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
     for key in recipe:
         if key not in TOP and key not in NOTEBOOKS:
             raise ValueError(f"unknown key {key!r}{nearest(key, [*TOP, *NOTEBOOKS])}")
-    recipe = {"recipe": stem, "about": "", "seeds": [0], "base_model": "../base_model"} | recipe
+    recipe = {"recipe": stem, "about": "", "seeds": [0], "base_model": "../base_model", "models": {}} | recipe
     for key, example in TOP.items():
         if key not in recipe:
             raise ValueError(f"the key {key!r} is missing")
@@ -83,10 +95,15 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
     for key in ("conditions", "seeds"):
         check_list(key, recipe[key])
     for condition in recipe["conditions"]:
-        check_condition(condition)
+        check_condition(condition, recipe["models"])
     if min(recipe["seeds"]) < 0:
         raise ValueError(f"seeds: {min(recipe['seeds'])} is negative")
-    check_base_model(recipe["base_model"], folder)
+    check_base_model("base_model", recipe["base_model"], folder)
+    for size, name in recipe["models"].items():
+        if not re.fullmatch(SIZE, str(size)):
+            raise ValueError(f"models: {size!r} is no size: a number and m or b, as in 500m or 7b")
+        check_type(f"models: {size}", name, "")
+        check_base_model(f"models: {size}", name, folder)
     for notebook in NOTEBOOKS:
         recipe[notebook] = recipe.get(notebook) or {}
         check_section(notebook, recipe[notebook], folder)
@@ -102,21 +119,24 @@ def check_list(key: str, values: list) -> None:
         raise ValueError(f"{key}: {twice!r} is there twice")
 
 
-def check_condition(condition: str) -> None:
-    """ValueError unless a condition is base, ARM or ARM.METHOD."""
-    if condition == "base":
-        return
+def check_condition(condition: str, sizes: Iterable[str] = ()) -> None:
+    """ValueError unless a condition is an arm with method, number of traces and size of these `sizes`."""
     try:
-        parse_arm(arm_of(condition))
-        method_of(condition)
+        arm, method, _, size = parts(condition)
+        if arm != "base":
+            parse_arm(arm)
+        elif condition not in ("base", f"base.{size}"):
+            raise ValueError(f"{condition!r}: the base is not trained, so it has a size at most")
+        if size and size not in sizes:
+            raise ValueError(f"{condition!r}: no model of size {size!r} in models{nearest(size, sizes)}")
     except ValueError as error:
         raise ValueError(f"conditions: {error}") from error
 
 
-def check_base_model(name: str, folder: Path) -> None:
+def check_base_model(key: str, name: str, folder: Path) -> None:
     """ValueError for a local base model that is not there; any other name is taken for a hub id."""
     if name.startswith((".", "/", "~")) and not (folder / os.path.expanduser(name)).is_dir():
-        raise ValueError(f"base_model: {name!r} does not exist (seen from {folder}/)")
+        raise ValueError(f"{key}: {name!r} does not exist (seen from {folder}/)")
 
 
 def check_section(notebook: str, section: Any, folder: Path) -> None:
@@ -168,6 +188,7 @@ def is_number(text: Any) -> bool:
 def describe(value: Any) -> str:
     """A value's type in a reader's words."""
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+    names |= {dict: "a mapping"}
     return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
 
 
@@ -178,24 +199,58 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(valid) or 'nothing'}"
 
 
+def parts(condition: str) -> tuple[str, str, int, str]:
+    """A condition's arm, method ("" for none), number of traces (0: all) and size of the model ("": usual).
+
+    ValueError for a part that is none of these, or that is there twice.
+    """
+    arm, *rest = condition.split(".")
+    found: dict[str, str] = {}
+    for part in rest:
+        kinds = {
+            "method": part in METHODS,
+            "traces": re.fullmatch(NUMBER, part),
+            "size": re.fullmatch(SIZE, part),
+        }
+        kind = next((name for name, is_so in kinds.items() if is_so), None)
+        if kind is None:
+            raise ValueError(f"{condition!r}: unknown method {part!r}{nearest(part, METHODS)}")
+        if kind in found:
+            raise ValueError(f"{condition!r}: {found[kind]!r} and {part!r} are one {kind} too many")
+        found[kind] = part
+    return arm, found.get("method", ""), int(found.get("traces", "n0")[1:]), found.get("size", "")
+
+
 def arm_of(condition: str) -> str:
     """The arm that a condition trains on: `correct.full` -> `correct`."""
     return condition.partition(".")[0]
 
 
-def method_of(condition: str) -> str:
-    """The method in a condition's id: `correct.full` -> full; LoRA where none is named."""
-    _, dot, method = condition.partition(".")
-    if dot and method not in METHODS:
-        raise ValueError(f"{condition!r}: unknown method {method!r}{nearest(method, METHODS)}")
-    return method or "lora"
+def method_of(condition: str, default: str = "lora") -> str:
+    """The method in a condition's id: `correct.full` -> full; the default where none is named."""
+    return parts(condition)[1] or default
+
+
+def traces_of(condition: str) -> int:
+    """The number of traces in a condition's id: `correct.n20` -> 20; 0 (all) where none is named."""
+    return parts(condition)[2]
+
+
+def base_model_of(recipe: dict[str, Any], condition: str) -> str:
+    """The model that a condition starts from: of `models` where its id names a size."""
+    size = parts(condition)[3]
+    return recipe["models"][size] if size else recipe["base_model"]
 
 
 def runs(recipe: dict[str, Any]) -> list[str]:
-    """What is evaluated, CONDITION.sSEED each: the base once, every other condition with every seed."""
-    trained = [c for c in recipe["conditions"] if c != "base"]
-    base = ["base.s0"] if "base" in recipe["conditions"] else []
-    return base + [f"{c}.s{seed}" for seed in recipe["seeds"] for c in trained]
+    """What is evaluated, CONDITION.sSEED each: a base once, every other condition with every seed."""
+    bases = [f"{c}.s0" for c in recipe["conditions"] if arm_of(c) == "base"]
+    return bases + [f"{c}.s{seed}" for seed in recipe["seeds"] for c in trained(recipe)]
+
+
+def trained(recipe: dict[str, Any]) -> list[str]:
+    """The conditions that are fine-tuned: all but the bases."""
+    return [c for c in recipe["conditions"] if arm_of(c) != "base"]
 
 
 def jobs(recipe: dict[str, Any]) -> list[str]:
@@ -204,7 +259,7 @@ def jobs(recipe: dict[str, Any]) -> list[str]:
     return [
         NOTEBOOKS[0],
         *(f"{NOTEBOOKS[1]}.s{seed}" for seed in recipe["seeds"]),
-        *(f"{NOTEBOOKS[2]}.{run}" for run in evaluated if run != "base.s0"),
+        *(f"{NOTEBOOKS[2]}.{run}" for run in evaluated if arm_of(run) != "base"),
         *(f"{NOTEBOOKS[3]}.{run}" for run in evaluated),
         NOTEBOOKS[4],
     ]

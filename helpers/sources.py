@@ -30,12 +30,16 @@ Numbered = Iterator[tuple[int, Row | ValueError]]  # a row's number from 0, or w
 
 @dataclass(frozen=True)
 class Candidate:
-    """A response that may become a trace. `kind` is None where the answer has to be checked to tell."""
+    """A response that may become a trace. `kind` is None where the answer has to be checked to tell.
+
+    `part` is the part of its source that it belongs to, where a source has parts of different making.
+    """
 
     problem: str
     response: str
     answer: str
     kind: str | None
+    part: str = ""
 
 
 def field(row: Row, name: str, kind: type = str) -> Any:
@@ -103,14 +107,17 @@ def read_numina(row: Row) -> list[Candidate]:
 
 
 def read_human(row: Row) -> list[Candidate]:
-    """Nemotron-Math-HumanReasoning: thoughts by people or QwQ-32B-Preview, without tags."""
-    response = with_tags(field(row, "solution"))
-    return [Candidate(field(row, "problem"), response, str(field(row, "expected_answer", object)), None)]
+    """Nemotron-Math-HumanReasoning: thoughts by people (in four stages) or QwQ-32B-Preview, without tags."""
+    response, part = with_tags(field(row, "solution")), row.get("solution_type") or ""
+    return [
+        Candidate(field(row, "problem"), response, str(field(row, "expected_answer", object)), None, part)
+    ]
 
 
 def read_local(row: Row) -> list[Candidate]:
     """A row of one's own, or of `teacher`: `problem`, `response` or `solution`, perhaps `answer` and `kind`.
 
+    A `part` names the part of the file that the row belongs to (see `perturbations.PARTS`).
     Sky-T1's `conversations` do as well. Without a kind the answer is checked; without an answer the response
     counts as correct. A `finish_reason` of "length" says that it was cut.
     """
@@ -125,8 +132,8 @@ def read_local(row: Row) -> list[Candidate]:
     answer = "" if row.get("answer") is None else str(row["answer"])
     if kind is None and not answer:
         answer, kind = boxed(response) or "", "correct"
-    problem = without_prompt(field(row, "problem"))
-    return [Candidate(problem, response if kind == "short" else with_tags(response), answer, kind)]
+    problem, part = without_prompt(field(row, "problem")), str(row.get("part") or "")
+    return [Candidate(problem, response if kind == "short" else with_tags(response), answer, kind, part)]
 
 
 def with_tags(response: str) -> str:

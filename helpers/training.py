@@ -4,50 +4,29 @@
     model = prepare(models.load(path)[0], method="lora", rank=16, alpha=32, seed=0)
     log = fit(model, tokenizer, rows, learning_rate=1e-3, epochs=2, batch_size=32, seed=0, out=folder)
 
-What is trained on is the arm's text exactly: the prompt is tokenised as it is for generation, the
-response by itself, and the labels are the response and the end token.
+`train` does all of it, from an arm's file to a folder of weights; notebook 03 calls it, in its own kernel or,
+for several GPUs, through helpers/launch.py. What is trained on is the arm's text exactly: the prompt is
+tokenised as it is for generation, the response by itself, and the labels are the response and the end token.
+Weights that are trained are in fp32 whatever the base model's are, as fp16 on a T4 needs it.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import shutil
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    TrainerCallback,
-    set_seed,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from helpers.generation import prompt_text
-
-
-def encode(
-    tokenizer: PreTrainedTokenizerBase, problems: list[str], responses: list[str], max_length: int
-) -> tuple[Dataset, int]:
-    """Examples with `input_ids` and `labels`, and how many of them the length limit cut.
-
-    Labels are -100 in the prompt. A cut example loses its end, where the answer is: watch the count.
-    """
-    prompts = tokenizer([prompt_text(tokenizer, p) for p in problems], add_special_tokens=False)["input_ids"]
-    ended = [response + tokenizer.eos_token for response in responses]
-    completions = tokenizer(ended, add_special_tokens=False)["input_ids"]
-    rows, cut = [], 0
-    for prompt, completion in zip(prompts, completions, strict=True):
-        cut += len(prompt) + len(completion) > max_length
-        labels = [-100] * len(prompt) + completion
-        rows.append({"input_ids": (prompt + completion)[:max_length], "labels": labels[:max_length]})
-    return Dataset.from_list(rows), cut
+from helpers import adapters, checkpoints, journal, models
+from helpers.examples import altered, bucketed, data_hash, encode, first  # noqa: F401 (part of training)
+from helpers.live import Live, tokens_by_step
+from helpers.traces import read_table
 
 
 def prepare(model: PreTrainedModel, method: str, rank: int, alpha: int, seed: int) -> PreTrainedModel:
@@ -63,38 +42,41 @@ def prepare(model: PreTrainedModel, method: str, rank: int, alpha: int, seed: in
     return get_peft_model(model, config)
 
 
-def bucketed(lengths: list[int], batch_size: int, epochs: int, seed: int) -> list[int]:
-    """The order in which examples are seen: batches of similar length, the batches in random order.
+def processes() -> int:
+    """How many processes train together: one, unless `accelerate launch` started more."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
-    Little padding, and unlike a sampler that sorts long runs, no drift from long examples to short ones
-    within an epoch. Every example comes once an epoch; lengths are jittered by up to 20%, so batches differ
-    between epochs. A batch that is not full closes the last epoch.
+
+def micro_batches(batch_size: int, micro_batch: int) -> tuple[int, int]:
+    """Traces that a process takes at once, and how often before a step; 0 takes its whole share at once.
+
+    ValueError where the batch cannot be dealt out evenly.
     """
-    rng, batches = random.Random(f"order:{seed}"), []
-    for _ in range(epochs):
-        order = sorted(range(len(lengths)), key=lambda i: lengths[i] * rng.uniform(0.8, 1.2))
-        cut = [order[k : k + batch_size] for k in range(0, len(order), batch_size)]
-        rng.shuffle(cut)
-        batches += cut
-    return [i for batch in sorted(batches, key=len, reverse=True) for i in batch]
+    share, over = divmod(batch_size, processes())
+    micro_batch = micro_batch or share
+    if over or not share or share % micro_batch:
+        raise ValueError(
+            f"a batch of {batch_size} traces cannot be dealt out to {processes()} processes in micro-batches "
+            f"of {micro_batch or 1}: choose a batch_size that is a multiple of their product"
+        )
+    return micro_batch, share // micro_batch
 
 
-class Progress(TrainerCallback):
-    """Prints a line now and then with step, loss and time left."""
+def filled(rows: Dataset, batch_size: int) -> Dataset:
+    """Rows up to a whole number of batches, the last ones without a label, so that no process waits in vain.
 
-    def __init__(self, label: str, every: float = 20.0) -> None:
-        self.label, self.every, self.started, self.said = label, every, time.time(), time.time()
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if logs and "loss" in logs and time.time() - self.said > self.every:
-            self.said = time.time()
-            left = (self.said - self.started) / state.global_step * (state.max_steps - state.global_step)
-            step, steps, loss = state.global_step, state.max_steps, logs["loss"]
-            print(f"{self.label}: step {step}/{steps}, loss {loss:.3f}, {left:.0f} s left", flush=True)
+    The loss is a sum over labels, divided by their number in all processes: the added rows count nothing.
+    """
+    missing = -len(rows) % batch_size
+    if processes() == 1 or not missing:
+        return rows
+    ids = min(rows["input_ids"], key=len)
+    blank = {"input_ids": ids, "labels": [-100] * len(ids)}
+    return concatenate_datasets([rows, Dataset.from_list([blank] * missing, features=rows.features)])
 
 
 def fit(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Callable[[], PreTrainedModel],
     tokenizer: PreTrainedTokenizerBase,
     rows: Dataset,
     learning_rate: float,
@@ -103,19 +85,28 @@ def fit(
     seed: int,
     out: Path,
     label: str = "",
+    micro_batch: int = 0,
+    checkpoint_steps: int = 0,
+    weights: Path | None = None,
     **settings: object,
 ) -> dict:
-    """Train, and return {"loss": [{step, loss}], "tokens", "seconds", "steps"}.
+    """Train, and return {"loss": [{step, loss}], "tokens", "seconds", "steps", "trained_parameters"}.
 
     Linear warm-up over a tenth of the steps, then cosine decay, as in the paper's released
-    configurations. `settings` go to SFTConfig and win over what is set here.
+    configurations. A step takes `batch_size` traces, `micro_batch` at a time in each process. With
+    `checkpoint_steps` there is a checkpoint below `out` every so many steps, and a training that broke off
+    goes on from the last whole one. `model` may be a function: then it is loaded when the processes know
+    each other. `weights` is where the trained weights are put, from however many shards.
+    `settings` go to SFTConfig and win over what is set here.
     """
     on_cpu = not torch.cuda.is_available()
+    at_once, times = micro_batches(batch_size, micro_batch)
     arguments = {
         "output_dir": str(out),
         "learning_rate": learning_rate,
         "num_train_epochs": 1,
-        "per_device_train_batch_size": batch_size,
+        "per_device_train_batch_size": at_once,
+        "gradient_accumulation_steps": times,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.1,
         "weight_decay": 0.0,
@@ -127,37 +118,106 @@ def fit(
         "train_sampling_strategy": "sequential",
         "logging_steps": 5,
         "logging_first_step": True,
-        "save_strategy": "no",
+        "save_strategy": "steps" if checkpoint_steps else "no",
+        "save_steps": checkpoint_steps or 500,
+        "save_total_limit": 2,
         "report_to": "none",
         "disable_tqdm": True,
         "seed": seed,
     }
     config = SFTConfig(**arguments | settings)
-    order = bucketed([len(ids) for ids in rows["input_ids"]], batch_size, epochs, seed)
+    lengths = [len(ids) for ids in rows["input_ids"]]
+    order = bucketed(lengths, batch_size, epochs, seed)
     trainer = SFTTrainer(
-        model=model,
+        model=model if isinstance(model, torch.nn.Module) else model(),
         args=config,
-        train_dataset=rows.select(order),
+        train_dataset=filled(rows.select(order), batch_size),
         processing_class=tokenizer,
-        callbacks=[Progress(label)] if label else None,
     )
     trainer.remove_callback(PrinterCallback)
-    started = time.time()
-    trainer.train()
+    trained = [p for p in trainer.model.parameters() if p.requires_grad]
+    for parameter in trained:  # TRL makes those of a quantised model bf16, which a T4 cannot train
+        if parameter.dtype != torch.float32 and not hasattr(parameter, "ds_numel"):  # ZeRO-3 has its own
+            parameter.data = parameter.data.float()
+    with trainer.accelerator.main_process_first():
+        resume = checkpoints.last_complete(Path(out)) if checkpoint_steps else None
+    clock = checkpoints.Clock(checkpoints.seconds(resume))
+    trainer.add_callback(clock)
+    if label:
+        trainer.add_callback(Live(label, tokens_by_step([lengths[i] for i in order], batch_size)))
+    trained_parameters = sum(getattr(p, "ds_numel", p.numel()) for p in trained)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if weights:
+        trainer.save_model(str(weights))
     losses = [
         {"step": row["step"], "loss": row["loss"]} for row in trainer.state.log_history if "loss" in row
     ]
-    tokens = sum(map(len, rows["input_ids"])) * epochs
+    tokens = sum(lengths) * epochs
     return {"loss": losses, "tokens": tokens, "steps": trainer.state.global_step,
-            "seconds": round(time.time() - started, 1)}  # fmt: skip
+            "seconds": round(clock.seconds(), 1), "trained_parameters": trained_parameters}  # fmt: skip
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, record: dict, folder: Path) -> None:
-    """Write the adapter (or the full model) and `training.json` so that the folder is whole or not there."""
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
+    """Write the adapter (or the full model) with its record and card: the folder is whole or not there."""
+    partial = partial_of(folder)
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    (partial / "training.json").write_text(json.dumps(record, indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    adapters.finish(partial, record, folder)
+
+
+def partial_of(folder: Path) -> Path:
+    """Where a folder is put together: beside it, and not there yet."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    return partial
+
+
+def train(
+    base_model: str,
+    arm: str | Path,
+    folder: str | Path,
+    condition: str,
+    seed: int,
+    method: str,
+    rank: int,
+    alpha: int,
+    learning_rate: float,
+    epochs: int,
+    batch_size: int,
+    max_length: int,
+    traces: int = 0,
+    micro_batch: int = 0,
+    checkpointing: bool = False,
+    checkpoint_steps: int = 0,
+) -> dict:
+    """Train one condition on an arm's file and put the weights into `folder`; the record of it.
+
+    `traces` takes the first so many of the arm, 0 all. `folder` is OUT/adapters/RUN; checkpoints go to
+    OUT/checkpoints and are removed at the end. Run again after a kill, it goes on where it was.
+    """
+    folder, table = Path(folder), read_table(arm)
+    problems, responses = (first(table[name].to_pylist(), traces) for name in ("problem", "response"))
+    plan = {
+        "recipe": folder.parents[1].name, "condition": condition, "seed": seed, "base_model": base_model,
+        "method": method, "rank": rank, "alpha": alpha, "learning_rate": learning_rate, "epochs": epochs,
+        "batch_size": batch_size, "max_length": max_length, "traces": len(problems),
+        "data_sha256": data_hash(problems, responses),
+    }  # fmt: skip
+    tokenizer = models.tokenizer_of(base_model)
+    rows, cut = encode(tokenizer, problems, responses, max_length)
+    whose = journal.fingerprint(base_model, folder.parent, "base", seed)
+    # one process trains while others wait, so all see the same folders
+    work = checkpoints.folder_of(
+        folder.parents[1] / "checkpoints", folder.name, [whose, processes(), micro_batch, *plan.values()]
+    )
+    log = fit(
+        lambda: prepare(models.load(base_model, method)[0], method, rank, alpha, seed),
+        tokenizer, rows, learning_rate, epochs, batch_size, seed, work, condition, micro_batch,
+        checkpoint_steps, work / "weights", gradient_checkpointing=checkpointing,
+    )  # fmt: skip
+    record = plan | {"cut": cut} | log | {"tokens_per_second": round(log["tokens"] / log["seconds"])}
+    if int(os.environ.get("RANK", "0")) == 0:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        adapters.finish(work / "weights", record, folder)
+        shutil.rmtree(work, ignore_errors=True)
+    return record

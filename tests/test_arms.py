@@ -1,9 +1,9 @@
 import pytest
 
-from helpers import puzzles
+from helpers import collection, puzzles, sources
 from helpers.arms import ROWS, make_arm, write_arm, write_arms
-from helpers.perturbations import ARMS, CONTROLS, perturb
-from helpers.traces import Trace, read_table, read_traces, write_traces
+from helpers.perturbations import ARMS, CONTROLS, PARTS, perturb
+from helpers.traces import Trace, read_table, read_traces, render, write_traces
 
 POOL = puzzles.correct_traces("train", 60, seed=0)
 TRACES = {
@@ -63,3 +63,25 @@ def test_every_arm_is_made_of_traces_read_back(arm, tmp_path):
         write_traces(made, tmp_path / f"{kind}.parquet")
     read = {kind: read_traces(tmp_path / f"{kind}.parquet") for kind in TRACES}
     assert [p.response for p in make_arm(read, arm, 0)] == [p.response for p in make_arm(TRACES, arm, 0)]
+
+
+def test_the_parts_of_a_source_are_arms_each_with_as_many_traces_as_asked_for():
+    solution = "I add.\n\nWait, let me check that.\n\nIt is \\boxed{{{}}}."
+    rows = [
+        {"problem": f"Add {i} and 3.", "solution": solution.format(i + 3), "expected_answer": i + 3}
+        | {"solution_type": part}
+        for i in range(4)
+        for part in PARTS[1:]
+    ]
+    found = collection.collect(enumerate(rows), sources.read_human, "people@1", "human", n=3)
+    traces = found.traces
+    assert len(traces["correct"]) == 3 * len(PARTS[1:])
+    assert {aside.reason for aside in found.aside} == {"more than were asked for"}
+    for part in PARTS[1:]:
+        made = list(make_arm(traces, part, 0))
+        assert [p.trace.source for p in made] == [f"people@1#{part}"] * 3
+        assert made[0].response == render(made[0].trace.steps, made[0].trace.solution)
+    with pytest.raises(ValueError, match=f"the arm '{PARTS[0]}' takes a part of its source, and no trace is"):
+        make_arm(traces, PARTS[0], 0)
+    with pytest.raises(ValueError, match="takes the traces of that part"):
+        perturb(traces["correct"][0], PARTS[0], 0, [])

@@ -57,6 +57,14 @@ def test_given_seeds_take_the_place_of_the_recipe_s_own_and_are_checked_like_the
         ({"seeds": [-1]}, "seeds: -1 is negative"),
         ({"base_model": "../base_modle"}, "base_model: '../base_modle' does not exist"),
         ({"recipe": "../elsewhere"}, "names a folder"),
+        ({"conditions": ["correct.full.lora"]}, "'full' and 'lora' are one method too many"),
+        ({"conditions": ["correct.n0"]}, "unknown method 'n0'"),
+        ({"conditions": ["base.full"]}, "the base is not trained, so it has a size at most"),
+        ({"conditions": ["correct.7b"]}, "'correct.7b': no model of size '7b' in models"),
+        ({"conditions": ["correct.7b"], "models": {"70b": "a/b"}}, "did you mean '70b'?"),
+        ({"models": {"big": "a/b"}}, "models: 'big' is no size: a number and m or b, as in 500m or 7b"),
+        ({"models": {"7b": "../nowhere"}}, "models: 7b: '../nowhere' does not exist"),
+        ({"models": ["7b"]}, "models: a mapping is expected, not a list"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(tmp_path, changes, said):
@@ -90,6 +98,31 @@ def test_every_arm_with_every_method_is_a_condition(arm, method):
     recipe.check_condition(arm + method)
     assert recipe.arm_of(arm + method) == arm
     assert recipe.method_of(arm + method) == (method.removeprefix(".") or "lora")
+
+
+@given(
+    st.sampled_from(ARMS), st.sampled_from(["", *recipe.METHODS]), st.integers(0, 99_999),
+    st.sampled_from(["", "500m", "7b"]), st.randoms(),
+)  # fmt: skip
+def test_method_number_and_size_come_back_in_any_order(arm, method, traces, size, rng):
+    more = [part for part in (method, f"n{traces}" if traces else "", size) if part]
+    rng.shuffle(more)
+    condition = ".".join([arm, *more])
+    recipe.check_condition(condition, ["500m", "7b"])
+    assert recipe.parts(condition) == (arm, method, traces, size)
+    assert recipe.arm_of(condition) == arm and recipe.traces_of(condition) == traces
+    assert recipe.method_of(condition, "qlora") == (method or "qlora")
+    found = {"base_model": "usual", "models": {"500m": "small", "7b": "large"}}
+    assert recipe.base_model_of(found, condition) == {"": "usual", "500m": "small", "7b": "large"}[size]
+
+
+def test_a_base_of_each_size_is_evaluated_once_and_never_trained(tmp_path):
+    conditions = ["base", "base.7b", "correct", "correct.n20.7b"]
+    found = load(tmp_path, conditions=conditions, models={"7b": "Qwen/Qwen2.5-7B-Instruct"})
+    assert recipe.runs(found)[:2] == ["base.s0", "base.7b.s0"] and len(recipe.runs(found)) == 6
+    assert recipe.trained(found) == ["correct", "correct.n20.7b"]
+    assert "04_evaluation.base.7b.s0" in (jobs := recipe.jobs(found))
+    assert not [job for job in jobs if job.startswith("03_lora_training.base")]
 
 
 @given(st.text(min_size=1))

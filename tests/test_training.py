@@ -1,14 +1,29 @@
-"""Training: what is trained on, the order of examples, and real LoRA and full runs of a tiny model."""
+"""Training: what is trained on, the order of examples, and real LoRA, QLoRA and full runs of a tiny model."""
 
 import json
+import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
-from helpers import base_model, generation, models, perturbations, puzzles, recipe, training
-from helpers.traces import render
+from helpers import (
+    arms,
+    base_model,
+    checkpoints,
+    generation,
+    models,
+    perturbations,
+    puzzles,
+    recipe,
+    training,
+)
+from helpers.traces import FRAMES, render
+from tests import killed_training
+from tests import tiny as small
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +43,41 @@ def examples(tokenizer, traces, arm="correct", max_length=1024):
     return made, *training.encode(tokenizer, [t.problem for t in traces], made, max_length)
 
 
-@pytest.mark.parametrize(
-    "arm", ["correct", "digits-50", "keywords-100", "shuffle-67", "delete-100", "insert-33"]
-)
-def test_the_labels_are_the_arm_s_text_byte_for_byte(tiny, arm):
-    folder, traces = tiny
-    tokenizer = models.load(folder)[1]
-    responses, rows, cut = examples(tokenizer, traces, arm)
-    assert cut == 0
-    for response, labels in zip(responses, rows["labels"], strict=True):
-        decoded = tokenizer.decode([token for token in labels if token != -100])
-        assert decoded == response + tokenizer.eos_token
+KINDS = {
+    "correct": puzzles.correct_traces("train", 10, 0),
+    "wrong": puzzles.wrong_traces("train", 10, 0),
+    "short": list(puzzles.short_traces(puzzles.correct_traces("train", 10, 0))),
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizers():
+    """The laptop model's tokenizer, and a byte-level BPE in Qwen2.5's format."""
+    texts = [render(t.steps, t.solution) for t in KINDS["correct"]]
+    return {"laptop": models.tokenizer_of("base_model"), "qwen": small.qwen_tokenizer(texts)}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("name", ["laptop", "qwen"])
+@pytest.mark.parametrize("arm", perturbations.ARMS)
+def test_the_labels_are_the_arm_s_text_byte_for_byte(tokenizers, arm, name, frame):
+    tokenizer, traces = tokenizers[name], KINDS.get(arm, KINDS["correct"])
+    framed = [replace(t, frame=FRAMES[frame]) if t.steps else t for t in traces]
+    responses, rows, cut = examples(tokenizer, framed, arm, 4096)
+    assert cut == 0 and training.altered(tokenizer, responses) == 0
+    for trace, response, row in zip(framed, responses, rows, strict=True):
+        decoded = tokenizer.decode([token for token in row["labels"] if token != -100])
+        assert decoded.encode() == (response + tokenizer.eos_token).encode()
+        prompt = generation.prompt_text(tokenizer, trace.problem)
+        assert tokenizer.decode(row["input_ids"]) == prompt + decoded
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+def test_any_text_comes_back_from_its_labels_unless_the_tokenizer_says_that_it_alters_it(text):
+    tokenizer = small.qwen_tokenizer(["a b c"])
+    rows, _ = training.encode(tokenizer, ["1+1?"], [text], 4096)
+    decoded = tokenizer.decode([token for token in rows[0]["labels"] if token != -100])
+    assert (decoded == text + tokenizer.eos_token) == (training.altered(tokenizer, [text]) == 0)
 
 
 def test_a_cut_example_is_counted_and_loses_its_end(tiny):
@@ -104,6 +143,146 @@ def test_same_seed_same_adapter(tiny, tmp_path):
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
 
+@pytest.fixture
+def job(tiny, tmp_path):
+    """Arguments of `train`: 40 steps of 2 traces, a checkpoint after every 10."""
+    folder, traces = tiny
+    arms.write_arms({"correct": traces}, ["correct"], 0, tmp_path / "arms")
+    return {
+        "base_model": str(folder), "arm": tmp_path / "arms" / "correct.s0.parquet", "condition": "correct",
+        "folder": tmp_path / "adapters" / "correct.s0", "seed": 0, "method": "lora", "rank": 4, "alpha": 8,
+        "learning_rate": 0.01, "epochs": 8, "batch_size": 2, "max_length": 1024, "checkpoint_steps": 10,
+    }  # fmt: skip
+
+
+def trained_weights(folder):
+    return load_file(next(folder.glob("*.safetensors")))
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("method", recipe.METHODS)
+def test_every_method_goes_the_same_way_to_a_folder_that_says_what_it_is(job, tiny, method):
+    folder = job["folder"].with_name(f"correct.{method}.s0")
+    job |= {"method": method, "condition": f"correct.{method}", "folder": folder, "checkpoint_steps": 0}
+    job |= {"learning_rate": 0.005} if method == "full" else {}
+    record = training.train(**job)
+    assert record["loss"][-1]["loss"] < record["loss"][0]["loss"] - 0.02
+    assert record["traces"] == 10 and record["steps"] == 40 and record["tokens_per_second"] > 0
+    assert json.loads((folder / "training.json").read_text()) == record
+    names = {p.name for p in folder.iterdir()}
+    assert {"tokenizer.json", "README.md"} < names and not [n for n in names if n.endswith((".bin", ".pt"))]
+    card = (folder / "README.md").read_text()
+    assert f"correct.{method}.s0" in card and record["data_sha256"] in card and "| method |" in card
+    assert all(w.dtype == torch.float32 for w in trained_weights(folder).values())
+
+    loaded, _ = models.load_condition(tiny[0], folder.parent, f"correct.{method}", 0)
+    base, _ = models.load(tiny[0])
+    ids = torch.tensor([[1, 2, 3, 4]])
+    assert not torch.allclose(loaded(ids).logits, base(ids).logits, atol=1e-2)
+
+
+def test_the_first_traces_of_an_arm_can_be_taken(job):
+    record = training.train(**job | {"traces": 3, "condition": "correct.n3"})
+    assert record["traces"] == 3 and record["steps"] == 12
+    with pytest.raises(ValueError, match="11 traces are asked for and the arm has 10"):
+        training.train(**job | {"traces": 11})
+
+
+def test_micro_batches_make_the_same_steps(job):
+    whole = training.train(**job | {"batch_size": 4})
+    parts = training.train(**job | {"batch_size": 4, "micro_batch": 1})
+    assert [row["loss"] for row in parts["loss"]] == pytest.approx(
+        [r["loss"] for r in whole["loss"]], abs=1e-4
+    )
+    with pytest.raises(ValueError, match="a batch of 4 traces cannot be dealt out to 1 processes"):
+        training.train(**job | {"batch_size": 4, "micro_batch": 3})
+
+
+def break_off(monkeypatch, step):
+    """Have the next training break off after a step."""
+
+    def stop(self, args, state, control, **kwargs):
+        if state.global_step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints.Clock, "on_step_end", stop, raising=False)
+
+
+def newest(job):
+    return max(job["folder"].parents[1].glob("checkpoints/*/checkpoint-*"), key=lambda p: int(p.name[11:]))
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_training_that_broke_off_ends_in_the_same_weights_bit_for_bit(job, monkeypatch, method):
+    job |= {"method": method}
+    unbroken = training.train(**job)
+    weights = trained_weights(job["folder"])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        break_off(patch, 27)
+        training.train(**job | {"folder": job["folder"].with_name("again.s0")})
+    assert newest(job).name == "checkpoint-20"
+    steps = []
+
+    def note(self, args, state, control, **kwargs):
+        steps.append(state.global_step)
+
+    monkeypatch.setattr(checkpoints.Clock, "on_step_end", note, raising=False)
+    record = training.train(**job | {"folder": job["folder"].with_name("again.s0")})
+    assert steps == list(range(21, 41))
+    assert equal(trained_weights(job["folder"].with_name("again.s0")), weights)
+    assert record["loss"] == unbroken["loss"]
+    assert not list(job["folder"].parents[1].glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize(
+    "name", ["adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"]
+)
+def test_a_truncated_newest_checkpoint_is_passed_over_with_a_warning(job, monkeypatch, name):
+    training.train(**job)
+    weights = trained_weights(job["folder"])
+    again = job | {"folder": job["folder"].with_name("again.s0")}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        break_off(patch, 35)
+        training.train(**again)
+    path = newest(job) / name
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.warns(UserWarning, match=f"checkpoint-30 is not whole, {name} has"):
+        training.train(**again)
+    assert equal(trained_weights(again["folder"]), weights)
+
+
+def test_a_checkpoint_is_whole_only_with_its_seal_and_readable_files(tmp_path):
+    folder = tmp_path / "checkpoint-5"
+    folder.mkdir()
+    torch.save({"a": torch.ones(100)}, folder / "optimizer.pt")
+    assert checkpoints.fault(folder) == "it was not finished"
+    checkpoints.seal(folder, 1.0)
+    assert checkpoints.fault(folder) == "" and checkpoints.last_complete(tmp_path) == folder
+    damaged = bytearray((folder / "optimizer.pt").read_bytes())
+    damaged[damaged.index(torch.ones(4).numpy().tobytes())] ^= 1
+    (folder / "optimizer.pt").write_bytes(damaged)
+    assert "optimizer.pt cannot be read" in checkpoints.fault(folder)
+    with pytest.warns(UserWarning, match="optimizer.pt cannot be read"):
+        assert checkpoints.last_complete(tmp_path) is None
+
+
+def test_another_plan_does_not_go_on_from_the_checkpoints_of_this_one(job, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        break_off(patch, 15)
+        training.train(**job)
+    assert newest(job).name == "checkpoint-10"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        changed = training.train(**job | {"learning_rate": 0.02})
+    weights = trained_weights(job["folder"])
+    assert changed["steps"] == 40
+    training.train(**job | {"learning_rate": 0.02, "checkpoint_steps": 0})
+    assert equal(trained_weights(job["folder"]), weights)
+
+
 def test_a_condition_that_was_not_trained_is_named(tiny, tmp_path):
     with pytest.raises(ValueError, match="03_lora_training for 'shuffle-67'"):
         models.load_condition(tiny[0], tmp_path, "shuffle-67", 0)
@@ -131,3 +310,10 @@ def test_generation_equals_transformers_own(tiny):
         assert response.finished == finished
         assert response.tokens == len(ids) - finished
         assert response.text == tokenizer.decode(ids[: response.tokens])
+
+
+@pytest.mark.slow  # minutes: every kill costs a start
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_killed_at_ten_random_moments_it_ends_in_the_same_weights(tmp_path, method):
+    assert killed_training.main(tmp_path, 10, method) == (10, True)
