@@ -124,7 +124,7 @@ def opened(chromium: Browser, url: str, notebook: str, width: int = 1440, height
     page = new_page(chromium, width, height)
     page.goto(url.replace("/lab?", f"/lab/tree/{notebook}?reset&"), timeout=PATIENCE)
     page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(state="attached")
+    page.get_by_text("(ipykernel) | Idle").first.wait_for()  # what is run while it connects may get lost
     return page
 
 

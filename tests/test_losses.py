@@ -116,3 +116,10 @@ def test_the_controls_choose_trace_arm_and_model(adapters):
     with pytest.raises(ValueError, match="has no model 'x': there are base, shuffle-100.s0"):
         explore_losses(POOL, str(BASE), adapters, model="x")
     assert all(attack not in found["shown"].value for attack in ATTACKS)
+
+
+def test_the_base_model_of_the_adapters_is_found_where_it_is_small_and_here(adapters, tmp_path, monkeypatch):
+    assert losses.at_hand(tmp_path) is None
+    assert Path(losses.at_hand(adapters)) == BASE
+    monkeypatch.setattr(losses, "SMALL", 10)
+    assert losses.at_hand(adapters) is None
