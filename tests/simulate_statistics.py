@@ -101,12 +101,13 @@ def false_equivalences(seeds: int, problems: int, number: int) -> float:
 
 
 def power(seeds: int, problems: int, number: int) -> float:
-    """Studies that reject a value which is as far from the truth as they call detectable on average."""
+    """Studies that reject a value as far off as is detectable, by the mean variance of them all."""
     found, truths = studies([0.6, 0.5], seeds, problems, number)
-    size = np.mean([d[0].minimum_detectable() for d in found])
-    return float(
-        np.mean([d[0].p_value(truth + size) <= 0.05 for d, truth in zip(found, truths[:, 0], strict=True)])
-    )
+    variance = float(np.mean([d[0].variance for d in found]))
+    share = float(np.mean([d[0].variance * d[0].share for d in found])) / variance
+    size = statistics.Difference(0, 0, variance, share, seeds, problems).minimum_detectable()
+    pairs = zip(found, truths[:, 0], strict=True)
+    return float(np.mean([d[0].p_value(truth + size) <= 0.05 for d, truth in pairs]))
 
 
 def normal_theory(seeds: int, level: float = 0.95) -> tuple[float, float]:

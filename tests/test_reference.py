@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_the_committed_tables_follow_from_the_committed_scores(kept, tmp_path):
 def test_the_committed_run_has_its_report(kept, tmp_path):
     copy = tmp_path / "laptop" / "results"
     shutil.copytree(kept, copy)
-    html = report.render(copy.parent)
+    html = unescape(report.render(copy.parent))
     verdicts = [c for c in json.loads((kept / "claims.json").read_text()) if c["benchmark"] == "countdown"]
     assert all(claim["sentence"] in html for claim in verdicts)
     assert html.count("<svg") >= 5 and "make reproduce RECIPE=laptop" in html
