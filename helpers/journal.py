@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from helpers.benchmarks import prompt
 from helpers.generation import Response
+from helpers.recipe import arm_of
 
 SYNC_EVERY = 2.0  # seconds between the moments at which lines are forced onto the disk
 LARGE = 100 << 20  # bytes; a larger file is known by its size and time, not by its content
@@ -85,7 +86,7 @@ def digest(value: Any, size: int) -> Any:
 def fingerprint(base_model: str, adapters: str | Path, condition: str, seed: int) -> str:
     """A hash of the files that a condition's responses depend on; of the name, for a model from the hub."""
     folders = [Path(base_model)]
-    if condition.partition(".")[0] != "base":
+    if arm_of(condition) != "base":
         folders.append(Path(adapters) / f"{condition}.s{seed}")
     found = [str(base_model)] if not folders[0].is_dir() else []
     for folder in filter(Path.is_dir, folders):

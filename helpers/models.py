@@ -19,6 +19,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from helpers.recipe import arm_of
+
 
 def load(path: str | Path, method: str = "lora") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model from a folder or the hub, and its tokenizer; in NF4 for QLoRA.
@@ -74,7 +76,7 @@ def load_condition(
 
     Raises ValueError where the condition has not been trained.
     """
-    if condition.partition(".")[0] == "base":
+    if arm_of(condition) == "base":
         return load(base)
     folder = adapters / f"{condition}.s{seed}"
     if (folder / "adapter_config.json").exists():

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import statistics
+from helpers.recipe import arm_of
 from helpers.statistics import Difference
 from helpers.traces import read_table
 
@@ -37,7 +38,7 @@ def read_scores(
     together = scores_of(kept) if kept.exists() else None
     found, missing = [], []
     for condition in conditions:
-        for seed in [0] if condition == "base" else seeds:
+        for seed in [0] if arm_of(condition) == "base" else seeds:
             path = Path(output_dir) / "scores" / f"{condition}.s{seed}.parquet"
             if together is not None:
                 table = together[(together.condition == condition) & (together.seed == seed)]
@@ -125,14 +126,14 @@ def contrast(drawn: Drawn, weights: dict[str, float]) -> Difference:
 
     Seeds that every trained condition has are used; ValueError where there is none.
     """
-    trained = [set(drawn.answers[c].index) for c in weights if c != "base"]
+    trained = [set(drawn.answers[c].index) for c in weights if arm_of(c) != "base"]
     seeds = sorted(set.intersection(*trained)) if trained else [0]
     if not seeds:
         raise ValueError(f"{', '.join(weights)} have no seed in common: train the missing ones")
     values, means = np.zeros((1, 1)), np.zeros((1, 1))
     for condition, weight in weights.items():
         table = drawn.answers[condition]
-        rows = [0] if condition == "base" else table.index.get_indexer(seeds)
+        rows = [0] if arm_of(condition) == "base" else table.index.get_indexer(seeds)
         values = values + weight * table.to_numpy()[rows]
         means = means + weight * drawn.means[condition][:, rows]
     return statistics.difference(values, means, reach=sum(map(abs, weights.values())) / 2)

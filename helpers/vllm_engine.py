@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.generation import Response, prompt_text
+from helpers.recipe import arm_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,10 +47,7 @@ def respond(
     groups: dict[tuple[str, bool], list[dict[str, Any]]] = {}
     for i, request in enumerate(requests):
         run = Path(adapters) / f"{request['condition']}.s{request['seed']}"
-        trained, lora = (
-            request["condition"].partition(".")[0] != "base",
-            (run / "adapter_config.json").exists(),
-        )
+        trained, lora = arm_of(request["condition"]) != "base", (run / "adapter_config.json").exists()
         served = trained and lora and not merged
         model = str(run) if trained and not served else str(base_model)
         entry = dict(request) | {"number": i, "adapter": str(run) if served else None}
