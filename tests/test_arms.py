@@ -66,7 +66,7 @@ def test_every_arm_is_made_of_traces_read_back(arm, tmp_path):
 
 
 def test_the_parts_of_a_source_are_arms_each_with_as_many_traces_as_asked_for():
-    solution = "I add.\n\nWait, let me check that.\n\nIt is \\boxed{{{}}}."
+    solution = "I add the two numbers that I am given.\n\nWait, let me check that.\n\nIt is \\boxed{{{}}}."
     rows = [
         {"problem": f"Add {i} and 3.", "solution": solution.format(i + 3), "expected_answer": i + 3}
         | {"solution_type": part}

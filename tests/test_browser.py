@@ -91,15 +91,15 @@ def test_notebook_02_is_run_and_its_explorer_follows_clicks_and_keys(site):
     until(page, "document.querySelector('.widget-html .trace').innerText.includes('shuffle-100')")
     assert moved(page) > some
 
-    labelled(page, "arm").locator("select").focus()
-    page.keyboard.type("delete")
+    labelled(page, "arm").locator("select").select_option("delete")
     until(page, "document.querySelector('.widget-html .trace').innerText.includes('an empty thought')")
     assert picture(page).locator("td.trace-deleted").count() > some
     code = labelled(page, "as code").locator("input")
-    assert code.input_value() == 'explore(traces, trace=3, arm="delete-100", seed=0)'
+    as_code = """explore(traces, trace={}, arm="delete-100", seed=0, tokenizer='../base_model/tokenizer.json')"""
+    assert code.input_value() == as_code.format(3)
     page.get_by_role("button", name="next ▶").first.click()
     until(page, f"document.querySelector('.widget-html .trace').innerText.includes('{traces[4].id},')")
-    assert code.input_value() == 'explore(traces, trace=4, arm="delete-100", seed=0)'
+    assert code.input_value() == as_code.format(4)
 
     labelled(page, "find").locator("input").click()
     page.keyboard.type("the ans")

@@ -121,7 +121,9 @@ def start(folder: Path, *options: str) -> subprocess.Popen:
         *options,
     ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=environment, **pipes)
+    # A shell's background job ignores Ctrl-C, and so would what it starts.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    return subprocess.Popen(command, cwd=folder, env=environment, **pipes, **heard)
 
 
 def reproduce(folder: Path, *options: str) -> tuple[int, str, str]:

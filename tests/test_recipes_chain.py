@@ -112,6 +112,7 @@ def house(folder: Path, name: str, conditions: list[str] | None = None) -> Path:
     """A folder with the project's notebooks, tiny models for the recipe's, and the recipe made small."""
     shutil.copytree(NOTEBOOKS, folder / "notebooks")
     (folder / "helpers").symlink_to(ROOT / "helpers")
+    (folder / "base_model").symlink_to(ROOT / "base_model")  # its tokenizer counts notebook 02's tokens
     found = yaml.safe_load((NOTEBOOKS / "recipes" / f"{name}.yaml").read_text())
     rows = [trace_row(i, kind) for i in range(12) for kind in ("correct", "wrong")]
     texts = [row["response"] for row in rows]
