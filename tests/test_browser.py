@@ -95,7 +95,8 @@ def test_notebook_02_is_run_and_its_explorer_follows_clicks_and_keys(site):
     until(page, "document.querySelector('.widget-html .trace').innerText.includes('an empty thought')")
     assert picture(page).locator("td.trace-deleted").count() > some
     code = labelled(page, "as code").locator("input")
-    as_code = """explore(traces, trace={}, arm="delete-100", seed=0, tokenizer='../base_model/tokenizer.json')"""
+    counted = "tokenizer='../base_model/tokenizer.json'"
+    as_code = 'explore(traces, trace={}, arm="delete-100", seed=0, ' + counted + ")"
     assert code.input_value() == as_code.format(3)
     page.get_by_role("button", name="next ▶").first.click()
     until(page, f"document.querySelector('.widget-html .trace').innerText.includes('{traces[4].id},')")
