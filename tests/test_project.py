@@ -1,6 +1,7 @@
 """Static gates: what has to be true of every notebook and of the project's files, without running them."""
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -57,6 +58,8 @@ def undeclared(source: str, requirements: list[str]) -> set[str]:
 @each_notebook
 def test_notebook_is_stripped_and_valid(path):
     nbformat.validate(nbformat.read(path, as_version=4))
+    cells = json.loads(path.read_text())["cells"]  # nbformat gives a cell whose id is taken another one
+    assert len({cell["id"] for cell in cells}) == len(cells)
     for cell in code_cells(path):
         assert cell.outputs == [] and cell.execution_count is None
         assert set(cell.metadata) <= {"tags"}
