@@ -23,6 +23,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from helpers.generation import Response, prompt_text
 from helpers.recipe import arm_of
 
@@ -131,13 +133,15 @@ def _environment(k: int, tensor_parallel: int, data_parallel: int) -> dict[str, 
 def engine_arguments(job: dict[str, Any], longest: int, ranks: Sequence[int]) -> dict[str, Any]:
     """The arguments of vllm.LLM for a job whose longest prompt and response have `longest` tokens.
 
-    vLLM refuses adapters above rank 16 unless told their rank, and knows some ranks only.
+    vLLM refuses adapters above rank 16 unless told their rank, and knows some ranks only. By itself it
+    halves the precision of fp32 weights, on a CPU as well.
     """
     found = {
         "model": job["model"],
         "skip_tokenizer_init": True,
         "tensor_parallel_size": job["tensor_parallel"],
         "max_model_len": longest,
+        "dtype": "auto" if torch.cuda.is_available() else "float32",
         "trust_remote_code": False,
         "disable_log_stats": True,
         "seed": 0,
