@@ -26,18 +26,20 @@ def metrics(original: Sequence[str], perturbed: Sequence[Step]) -> dict[str, flo
     result's own steps in which numbers alone changed (all digits of a number whose length changed).
     A share of nothing is nan.
     """
-    pairs = [
-        (a.trace, a.index + 1) == (b.trace, b.index) for a, b in zip(perturbed, perturbed[1:], strict=False)
-    ]
     own = [s for s in perturbed if s.change != "foreign"]
     whole = {s.index for s in own if s.text == original[s.index]}
     changed = [flag for s in own for flag in changed_digits(original[s.index], s.text)]
     return {
-        "consistency": share(pairs),
+        "consistency": consistency([(s.trace, s.index) for s in perturbed]),
         "kept": share([i in whole for i in range(len(original))]),
         "foreign": share([s.change == "foreign" for s in perturbed]),
         "digits_changed": share(changed),
     }
+
+
+def consistency(places: Sequence[tuple[str, int]]) -> float:
+    """The share of neighbouring steps that were neighbours, from the trace and index that each came from."""
+    return share([(a, i + 1) == b for (a, i), b in zip(places, places[1:], strict=False)])
 
 
 def changed_digits(old: str, new: str) -> list[bool]:
@@ -48,11 +50,14 @@ def changed_digits(old: str, new: str) -> list[bool]:
     if NUMBER.split(old) != NUMBER.split(new):
         return []
     pairs = zip(before, NUMBER.findall(new), strict=True)
-    return [
-        flag
-        for a, b in pairs
-        for flag in ([x != y for x, y in zip(a, b, strict=True)] if len(a) == len(b) else [True] * len(a))
-    ]
+    return [flag for a, b in pairs for flag in changed_in(a, b)]
+
+
+def changed_in(number: str, other: str) -> list[bool]:
+    """Of each digit of a number whether it is another than in `other`; all of them where lengths differ."""
+    if len(number) != len(other):
+        return [True] * len(number)
+    return [x != y for x, y in zip(number, other, strict=True)]
 
 
 def share(flags: Sequence[bool]) -> float:

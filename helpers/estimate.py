@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.devices import GPUS, Gpu  # noqa: F401 (the table belongs to an estimate)
+from helpers.devices import Gpu
 
 SHAPES = Path(__file__).with_name("shapes.json")
 TILE_TOKENS, TILE_WORDS = 4096, 32768  # of TRL's loss

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from helpers.arm_metrics import consistency
 from helpers.recipe import arm_of
 from helpers.tables import read_csv
 from helpers.traces import Trace, read_table, read_traces
@@ -41,12 +42,8 @@ def consistencies(output_dir: str | Path, conditions: Sequence[str], seeds: Sequ
 def trace_consistencies(path: str | Path) -> list[float]:
     """Of each trace in an arm's file the consistency as `arm_metrics.metrics` has it; nan without pairs."""
     table = read_table(path).select(["id", "origin"]).to_pydict()
-    shares = []
-    for own, origins in zip(table["id"], table["origin"], strict=True):
-        places = [place(origin, own) for origin in origins]
-        pairs = [(a, i + 1) == b for (a, i), b in zip(places, places[1:], strict=False)]
-        shares.append(sum(pairs) / len(pairs) if pairs else float("nan"))
-    return shares
+    rows = zip(table["id"], table["origin"], strict=True)
+    return [consistency([place(origin, own) for origin in origins]) for own, origins in rows]
 
 
 def place(origin: str, own: str) -> tuple[str, int]:

@@ -8,6 +8,7 @@ Not covered: a full fine-tune is given as base model, without an adapter.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,6 @@ def tasks_of(names: list[str]) -> list[str]:
 
 def model_arguments(base_model: str, adapter: str | None, engine: str) -> dict[str, Any]:
     """What the harness needs to know of a model; ValueError for an adapter that is not there."""
-    import json
-
     if engine not in ("hf", "vllm"):
         raise ValueError(f"no engine {engine!r}{nearest(engine, ['hf', 'vllm'])}")
     arguments: dict[str, Any] = {"pretrained": base_model, "dtype": "auto", "trust_remote_code": False}

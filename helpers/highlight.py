@@ -15,7 +15,7 @@ from html import escape
 from itertools import groupby
 from operator import itemgetter
 
-from helpers.arm_metrics import NUMBER
+from helpers.arm_metrics import NUMBER, changed_in
 
 WORD = re.compile(r"[0-9]+|[^\W\d_]+|\s+|.", re.DOTALL)
 COMPARED = 40_000  # words times words: a comparison takes longer than a reader waits
@@ -66,10 +66,9 @@ def words_changed(a: list[str], b: list[str]) -> tuple[Pieces, Pieces]:
 
 def changed_number(old: str, new: str) -> tuple[Pieces, Pieces]:
     """Two numbers, digit by digit where they are of one length, else as a whole."""
-    if len(old) != len(new):
-        return [(old, True)], [(new, True)]
-    flags = [x != y for x, y in zip(old, new, strict=True)]
-    return list(zip(old, flags, strict=True)), list(zip(new, flags, strict=True))
+    pairs = ((old, changed_in(old, new)), (new, changed_in(new, old)))
+    left, right = (list(zip(number, flags, strict=True)) for number, flags in pairs)
+    return left, right
 
 
 def joined(pieces: Iterable[tuple[str, bool]]) -> Pieces:

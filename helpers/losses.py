@@ -70,7 +70,7 @@ class TokenLosses:
 def token_losses(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, problem: str, response: str
 ) -> TokenLosses:
-    """The loss of each token of a response, given the problem; the ids are those of `training.encode`.
+    """The loss of each token of a response, given the problem; the ids are those of `examples.encode`.
 
     Tokens beyond the model's positions (`max_position_embeddings`) get nan.
     """

@@ -131,7 +131,9 @@ def render(output_dir: str | Path) -> str:
             raise ValueError(f"{results / name} does not exist: run 05_analysis first")
     grid, differences = read_csv(results / "grid.csv"), read_csv(results / "differences.csv")
     claims = json.loads((results / "claims.json").read_text(encoding="utf-8"))
-    manifest = results / "manifest.json"
+    manifest = {}
+    if (results / "manifest.json").exists():
+        manifest = json.loads((results / "manifest.json").read_text())
     pictures = {name: results / "figures" / f"{name}.svg" for name in (*FIGURES, *MORE_FIGURES)}
     decided = benchmark_decided_on(grid)
     environment = Environment(
@@ -147,12 +149,11 @@ def render(output_dir: str | Path) -> str:
     main = [c for c in claims if c["benchmark"] == decided]
     others = dict.fromkeys(c["benchmark"] for c in claims if c["benchmark"] != decided)
     trained = differences[(differences.benchmark == decided) & (differences.condition != "base")]
-    seeds = json.loads(manifest.read_text())["seeds"] if manifest.exists() else []
     return environment.get_template("report.html.jinja").render(
         name=output_dir.resolve().name,
         decided=decided,
         seeds=int(grid.seeds.max()),
-        run_seeds=" ".join(map(str, seeds)),
+        run_seeds=" ".join(map(str, manifest["seeds"] if manifest else [])),
         problems=int(grid[grid.benchmark == decided].problems.max()),
         conditions=grid.condition.nunique(),
         answers=answers(main),
@@ -166,7 +167,7 @@ def render(output_dir: str | Path) -> str:
         paper="paper_difference" in cells,
         example=explored(results),
         arm=EXAMPLE,
-        facts=facts(json.loads(manifest.read_text())) if manifest.exists() else [],
+        facts=facts(manifest),
     )
 
 

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import SFTConfig, SFTTrainer
 
 from helpers import adapters, checkpoints, journal, models
-from helpers.examples import altered, bucketed, data_hash, encode, first  # noqa: F401 (part of training)
+from helpers.examples import bucketed, data_hash, encode, first
 from helpers.live import Live, tokens_by_step
 from helpers.traces import read_table
 

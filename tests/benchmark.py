@@ -42,14 +42,14 @@ def train(how: str, threads: int, n: int) -> dict:
     import torch
     from trl import SFTConfig, SFTTrainer
 
-    from helpers import models, puzzles, training
+    from helpers import examples, models, puzzles, training
     from helpers.traces import render
 
     torch.set_num_threads(threads)
     traces = puzzles.correct_traces("train", n, 0)
     model, tokenizer = models.load(ROOT / "base_model")
     responses = [render(t.steps, t.solution) for t in traces]
-    rows, _ = training.encode(tokenizer, [t.problem for t in traces], responses, 1024)
+    rows, _ = examples.encode(tokenizer, [t.problem for t in traces], responses, 1024)
     model = training.prepare(model, "lora", 32, 64, 0)
     tokens = sum(map(len, rows["input_ids"]))
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Route, TimeoutError, sync_playwright
@@ -152,12 +152,3 @@ def house(folder: Path, *notebooks: str) -> Path:
     for name in notebooks:
         shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", folder / "notebooks")
     return folder
-
-
-def processes_in(folder: Path) -> list[str]:
-    """The processes whose working directory lies in a folder (Linux; elsewhere none is seen)."""
-    found = []
-    for link in Path("/proc").glob("[0-9]*/cwd"):
-        with suppress(OSError):
-            found += [str(link)] * Path(os.readlink(link)).is_relative_to(folder)
-    return found

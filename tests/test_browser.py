@@ -11,6 +11,7 @@ import pytest
 
 from helpers import puzzles
 from helpers.traces import Trace, write_table, write_traces
+from tests.processes import processes_in
 
 ATTACKS = (
     "</style></div></td></table><script>window.owned = 1</script>",
@@ -35,7 +36,7 @@ def site(tmp_path_factory):
     folder = lab.house(tmp_path_factory.mktemp("site"), "02_perturbations")
     with lab.served(folder) as url, lab.browser() as chromium:
         yield folder, url, chromium
-    assert lab.processes_in(folder) == []
+    assert processes_in(folder) == []
 
 
 def labelled(page, description):

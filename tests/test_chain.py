@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from helpers import chain, progress
+from tests.processes import processes_in
 
 ROOT = Path(__file__).parents[1]
 RECIPE = {
@@ -254,17 +255,6 @@ def test_killed_twice_leaves_no_process_and_ends_in_the_same_tables(unbroken, tm
     assert status == 0, err
     assert "01_data" not in out and "02_pert" not in out
     assert tables(folder) == unbroken[2]
-
-
-def processes_in(folder: Path) -> list[str]:
-    """The processes whose working directory lies in a folder (Linux; elsewhere none is seen)."""
-    found = []
-    for link in Path("/proc").glob("[0-9]*/cwd"):
-        try:
-            found += [str(link)] * Path(os.readlink(link)).is_relative_to(folder)
-        except OSError:
-            continue
-    return found
 
 
 def test_ctrl_c_ends_cleanly(tmp_path):

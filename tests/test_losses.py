@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from helpers import losses, models, puzzles, training
+from helpers import examples, losses, models, puzzles, training
 from helpers.explorer_widget import explore_losses
 from helpers.perturbations import Perturbed, Step, perturb
 from helpers.traces import Trace
@@ -27,7 +27,7 @@ def adapters(base, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters")
     model, tokenizer = models.load(BASE)
     made = [perturb(t, "shuffle-100", 0, POOL) for t in POOL[:16]]
-    rows, _ = training.encode(tokenizer, [p.trace.problem for p in made], [p.response for p in made], 1024)
+    rows, _ = examples.encode(tokenizer, [p.trace.problem for p in made], [p.response for p in made], 1024)
     model = training.prepare(model, "lora", rank=4, alpha=8, seed=0)
     training.fit(model, tokenizer, rows, 1e-2, 1, 4, 0, folder / "log")
     training.save(model, tokenizer, {}, folder / "shuffle-100.s0")
@@ -37,7 +37,7 @@ def adapters(base, tmp_path_factory):
 def test_the_losses_are_those_of_training(base):
     model, tokenizer = base
     found = losses.token_losses(model, tokenizer, LONG.problem, perturb(LONG, "correct", 0, []).response)
-    rows, _ = training.encode(tokenizer, [LONG.problem], [found.response], 1024)
+    rows, _ = examples.encode(tokenizer, [LONG.problem], [found.response], 1024)
     inputs = {name: torch.tensor([rows[0][name]]) for name in ("input_ids", "labels")}
     count = sum(label != -100 for label in rows[0]["labels"])
     assert sum(found.losses) / count == pytest.approx(model(**inputs).loss.item(), rel=1e-4)

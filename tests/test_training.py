@@ -21,6 +21,7 @@ from helpers import (
     recipe,
     training,
 )
+from helpers.examples import altered, bucketed, encode
 from helpers.traces import FRAMES, render
 from tests import killed_training
 from tests import tiny as small
@@ -40,7 +41,7 @@ def tiny(tmp_path_factory):
 
 def examples(tokenizer, traces, arm="correct", max_length=1024):
     made = [perturbations.perturb(t, arm, 0, traces).response for t in traces]
-    return made, *training.encode(tokenizer, [t.problem for t in traces], made, max_length)
+    return made, *encode(tokenizer, [t.problem for t in traces], made, max_length)
 
 
 KINDS = {
@@ -64,7 +65,7 @@ def test_the_labels_are_the_arm_s_text_byte_for_byte(tokenizers, arm, name, fram
     tokenizer, traces = tokenizers[name], KINDS.get(arm, KINDS["correct"])
     framed = [replace(t, frame=FRAMES[frame]) if t.steps else t for t in traces]
     responses, rows, cut = examples(tokenizer, framed, arm, 4096)
-    assert cut == 0 and training.altered(tokenizer, responses) == 0
+    assert cut == 0 and altered(tokenizer, responses) == 0
     for trace, response, row in zip(framed, responses, rows, strict=True):
         decoded = tokenizer.decode([token for token in row["labels"] if token != -100])
         assert decoded.encode() == (response + tokenizer.eos_token).encode()
@@ -75,9 +76,9 @@ def test_the_labels_are_the_arm_s_text_byte_for_byte(tokenizers, arm, name, fram
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_any_text_comes_back_from_its_labels_unless_the_tokenizer_says_that_it_alters_it(text):
     tokenizer = small.qwen_tokenizer(["a b c"])
-    rows, _ = training.encode(tokenizer, ["1+1?"], [text], 4096)
+    rows, _ = encode(tokenizer, ["1+1?"], [text], 4096)
     decoded = tokenizer.decode([token for token in rows[0]["labels"] if token != -100])
-    assert (decoded == text + tokenizer.eos_token) == (training.altered(tokenizer, [text]) == 0)
+    assert (decoded == text + tokenizer.eos_token) == (altered(tokenizer, [text]) == 0)
 
 
 def test_a_cut_example_is_counted_and_loses_its_end(tiny):
@@ -104,9 +105,9 @@ def test_a_saved_tokenizer_splits_as_it_did_before(tiny):
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=80), st.integers(1, 20), st.integers(1, 3))
 def test_bucketed_order_sees_every_example_once_an_epoch(lengths, batch_size, epochs):
-    order = training.bucketed(lengths, batch_size, epochs, seed=0)
+    order = bucketed(lengths, batch_size, epochs, seed=0)
     assert sorted(order) == sorted(list(range(len(lengths))) * epochs)
-    assert order == training.bucketed(lengths, batch_size, epochs, seed=0)
+    assert order == bucketed(lengths, batch_size, epochs, seed=0)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

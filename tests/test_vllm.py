@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import generation, journal, models, perturbations, puzzles, training, vllm_engine
+from helpers import examples, generation, journal, models, perturbations, puzzles, training, vllm_engine
 
 pytest.importorskip("vllm", reason="vLLM is not installed: .ci/vllm installs its CPU build")
 ROOT = Path(__file__).parents[1]
@@ -22,7 +22,7 @@ def adapters(tmp_path_factory):
     traces = puzzles.correct_traces("train", 64, 0)
     model, tokenizer = models.load(BASE)
     texts = [perturbations.perturb(t, "correct", 0, traces).response for t in traces]
-    rows, _ = training.encode(tokenizer, [t.problem for t in traces], texts, 1024)
+    rows, _ = examples.encode(tokenizer, [t.problem for t in traces], texts, 1024)
     model = training.prepare(model, "lora", 32, 64, 0)
     log = training.fit(model, tokenizer, rows, 1e-3, 2, 16, 0, folder / "work")
     training.save(model, tokenizer, log, folder / "correct.s0")
