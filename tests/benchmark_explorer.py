@@ -44,8 +44,8 @@ WATCH = """() => {
   const shown = document.querySelector('.widget-html-content');
   let start = null;
   window.times = [];
-  for (const name of ['keydown', 'pointerdown'])
-    document.addEventListener(name, () => { start ??= performance.now(); }, true);
+  for (const name of ['keydown', 'pointerdown', 'input'])
+    document.addEventListener(name, () => { start = performance.now(); }, true);
   new MutationObserver(() => {
     if (start === null) return;
     const begun = start;
@@ -74,6 +74,12 @@ def long_trace(number: int, steps: int, characters: int) -> Trace:
 def control(page: Page, description: str, inner: str) -> Locator:
     label = page.locator(".widget-label", has_text=description)
     return page.locator(".widget-inline-hbox").filter(has=label).first.locator(inner)
+
+
+def pick(select: Locator, arrow: str) -> None:
+    """The next or previous of a list by keys; JupyterLab keeps an arrow for its cells where no list is open."""
+    for key in ("Alt+ArrowDown", arrow, "Enter"):
+        select.press(key)
 
 
 def after(page: Page, repeats: int, act) -> list[float]:
@@ -110,7 +116,7 @@ def main() -> None:
             number = page.get_by_role("button", name="next ▶")
             acts = {
                 "slider, an arrow key": lambda k: handle.press("ArrowRight"),
-                "arm, an arrow key": lambda k: arms.press("ArrowDown" if k % 2 == 0 else "ArrowUp"),
+                "arm, from its list": lambda k: pick(arms, "ArrowDown" if k % 2 == 0 else "ArrowUp"),
                 "next trace, a click": lambda k: number.click(),
             }
             spent = notebooks / "spent.txt"
