@@ -2,8 +2,8 @@
 
     write_report("outputs/laptop")     # from its results/: tables, claims.json, figures, manifest.json
 
-Whatever comes from a model or a trace is escaped. A part whose files are missing is left out, so the
-report can be written again once the manifest exists.
+Whatever comes from a model or a trace is escaped. A part whose files are missing is left out: notebook 05
+writes the report without a manifest, and the chain writes it again when it has made one.
 """
 
 from __future__ import annotations
