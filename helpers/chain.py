@@ -59,7 +59,7 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
         manifest = out / "results" / "manifest.json"
         if progress.finished or not manifest.exists():
             provenance.write(recipe, out, cores, time.monotonic() - progress.started)
-            from helpers.report import write_report  # here: it loads pandas, which a job's start can do without
+            from helpers.report import write_report  # here, for a job starts sooner without pandas
 
             write_report(out)  # again, now that there is a manifest to show
     report = out / "results" / "report.html"

@@ -77,7 +77,7 @@ def control(page: Page, description: str, inner: str) -> Locator:
 
 
 def pick(select: Locator, arrow: str) -> None:
-    """The next or previous of a list by keys; JupyterLab keeps an arrow for its cells where no list is open."""
+    """The next or previous of a list by keys; without the list open JupyterLab takes an arrow for itself."""
     for key in ("Alt+ArrowDown", arrow, "Enter"):
         select.press(key)
 
