@@ -47,7 +47,7 @@ def run(job: dict[str, Any], processes: int, sharding: str, *options: str) -> di
     job = job | {key: str(Path(job[key]).resolve()) for key in ("arm", "folder")}
     if Path(job["base_model"]).is_dir():
         job["base_model"] = str(Path(job["base_model"]).resolve())
-    place, said = Place(), deque(maxlen=30)
+    place, said = Place(), deque(maxlen=40)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "job.json")
         file.write_text(json.dumps(job))
@@ -66,6 +66,10 @@ def run(job: dict[str, Any], processes: int, sharding: str, *options: str) -> di
 
 if __name__ == "__main__":
     die_with_parent(os.getppid())
-    from helpers.training import train  # after the process is sure to end with the one that started it
+    # after the process is sure to end with the one that started it
+    from torch.distributed.elastic.multiprocessing.errors import record
 
-    train(**json.loads(Path(sys.argv[1]).read_text()))
+    from helpers.training import train
+
+    # what is recorded stands at the end of all that is printed, after the launcher's own trace
+    record(train)(**json.loads(Path(sys.argv[1]).read_text()))
