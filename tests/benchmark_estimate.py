@@ -11,6 +11,7 @@ blocks back at once, so that resident memory is what is alive.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -44,6 +45,12 @@ def resident(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+def anew() -> None:
+    """The peak starts anew."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def measure(case: tuple) -> dict:
     """Bytes that training took at its peak, and the estimate of it."""
     import torch
@@ -58,7 +65,7 @@ def measure(case: tuple) -> dict:
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated() if on_gpu else resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    anew()
     train(shape, plan)
     after = torch.cuda.max_memory_allocated() if on_gpu else resident("VmHWM")
     return {"measured": after - before, "predicted": sum(estimate.memory(shape, plan).values())}
@@ -85,6 +92,9 @@ def train(shape: dict, plan) -> None:
             Qwen2ForCausalLM(config).save_pretrained(f"{folder}/model")
             tokenizer.save_pretrained(f"{folder}/model")
             model = models.load(f"{folder}/model", plan.method)[0]
+            for weight in model.parameters():  # else they are pages of the file, and all of it is resident
+                weight.data = weight.data.clone()
+            anew()
             return training.prepare(model, plan.method, plan.rank, 16, 0)
 
         training.fit(
