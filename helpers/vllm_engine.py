@@ -43,18 +43,20 @@ def respond(
     """The vLLM engine: each request's number and response, as they finish. Requests as in `generation`.
 
     Adapters are served through LoRARequest, or each is `merged` into a copy of the model with an engine of
-    its own; a full fine-tune always has its own. `options` go to vllm.LLM (gpu_memory_utilization, ...).
-    RuntimeError with the end of the log where an engine dies.
+    its own; a full fine-tune always has its own, and so has the base on a CPU. `options` go to vllm.LLM
+    (gpu_memory_utilization, ...). RuntimeError with the end of the log where an engine dies.
     """
-    groups: dict[tuple[str, bool], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, bool, bool], list[dict[str, Any]]] = {}
+    on_cpu = not torch.cuda.is_available()
     for i, request in enumerate(requests):
         run = Path(adapters) / f"{request['condition']}.s{request['seed']}"
         trained, lora = arm_of(request["condition"]) != "base", (run / "adapter_config.json").exists()
         served = trained and lora and not merged
         model = str(run) if trained and not served else str(base_model)
         entry = dict(request) | {"number": i, "adapter": str(run) if served else None}
-        groups.setdefault((model, trained and lora and merged), []).append(entry)
-    for (model, merge), part in groups.items():
+        # on a CPU vLLM 0.32 gives the base what stands beside an adapter that adapter too (its pull 48421)
+        groups.setdefault((model, trained and lora and merged, served and on_cpu), []).append(entry)
+    for (model, merge, _), part in groups.items():
         with tempfile.TemporaryDirectory() as copy:
             if merge:
                 merge_adapter(str(base_model), model, copy)
