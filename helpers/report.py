@@ -32,19 +32,19 @@ EXAMPLE = "shuffle-67"
 # The question in three parts, and the claims that answer each: what the report's first screen shows.
 QUESTIONS = {
     "Does corrupted structure cost accuracy?": (
-        ("shuffle-67-below-correct", "two thirds of the steps shuffled"),
-        ("delete-67-below-correct", "two thirds deleted"),
-        ("insert-67-below-correct", "two thirds foreign"),
+        ("shuffle-67-below-correct", "shuffling two thirds of the steps costs"),
+        ("delete-67-below-correct", "deleting two thirds costs"),
+        ("insert-67-below-correct", "foreign steps for two thirds cost"),
     ),
-    "Is corrupted content free?": (
-        ("wrong-equals-correct", "wrong answers"),
-        ("digits-50-equals-correct", "half of the digits random"),
-        ("keywords-100-equals-correct", "no reflection keyword"),
+    "Is corrupted content harmless?": (
+        ("wrong-equals-correct", "wrong answers are harmless"),
+        ("digits-50-equals-correct", "random digits, half of them, are harmless"),
+        ("keywords-100-equals-correct", "missing reflection keywords are harmless"),
     ),
-    "Does structure cost more than content?": (
-        ("structure-over-content-33", "at a third"),
-        ("structure-over-content-67", "at two thirds"),
-        ("structure-over-content-100", "in full"),
+    "Does structure cost more than content, on average?": (
+        ("structure-over-content-33", "a third of the steps, than half of digits or keywords"),
+        ("structure-over-content-67", "two thirds, than 70% of digits or all keywords"),
+        ("structure-over-content-100", "all steps, than all digits or keywords"),
     ),
 }
 
@@ -161,7 +161,8 @@ def render(output_dir: str | Path) -> str:
         symbols=SYMBOLS,
         claims=main,
         others={name: [c for c in claims if c["benchmark"] == name] for name in others},
-        largest=trained.minimum_detectable.max(),
+        accuracy=grid[grid.benchmark == decided].set_index("condition")["accuracy"].to_dict(),
+        detectable=(trained.minimum_detectable.median(), trained.minimum_detectable.max()),
         pictures={n: inline_svg(p, n) for n, p in pictures.items() if p.exists()},
         grid={name: part.to_dict("records") for name, part in cells.groupby("benchmark", sort=False)},
         paper="paper_difference" in cells,
