@@ -157,8 +157,9 @@ def check_chain(folder: Path, name: str) -> None:
 
 
 @pytest.mark.timeout(1800)
-def test_the_chain_of_colab_runs_with_a_tiny_model(tmp_path):
-    check_chain(house(tmp_path / "house", "colab", ["base", "correct"]), "colab")
+@pytest.mark.parametrize("name", ["colab", "single_gpu"])  # on puzzles, and on responses of a model
+def test_the_chain_of_a_recipe_runs_with_a_tiny_model(tmp_path, name):
+    check_chain(house(tmp_path / "house", name, ["base", "correct"]), name)
 
 
 @pytest.mark.slow  # minutes each: a dozen kernels
