@@ -87,6 +87,11 @@ def download(folder: str | Path, models: list[str], source: str = SOURCE.format(
                         raise
                     absent.append(f"{model}/{benchmark}")
                     continue
+                except urllib.error.URLError as error:
+                    raise OSError(
+                        f"{url} cannot be reached ({error.reason}): "
+                        f"set download = False to read what is in {folder}"
+                    ) from None
                 path.parent.mkdir(parents=True, exist_ok=True)
                 partial = path.with_suffix(".partial")
                 partial.write_bytes(data)

@@ -106,6 +106,11 @@ def test_files_are_fetched_once_and_what_is_absent_is_named(tmp_path):
         published.download(tmp_path, ["x"])
 
 
+def test_without_a_network_the_message_says_what_to_do(tmp_path):
+    with pytest.raises(OSError, match=r"cannot be reached .*set download = False"):
+        published.download(tmp_path, ["Qwen2.5-32B-digits-50"], "http://127.0.0.1:9")
+
+
 @needs_real
 @pytest.mark.parametrize("model", ["Qwen2.5-32B-digits-50", "Qwen2.5-32B-keywords-100"])
 def test_the_paper_s_cells_are_found_again(model, tmp_path):
