@@ -153,7 +153,7 @@ def render(output_dir: str | Path) -> str:
         name=output_dir.resolve().name,
         decided=decided,
         seeds=int(grid.seeds.max()),
-        run_seeds=" ".join(map(str, manifest["seeds"] if manifest else [])),
+        run_seeds=" ".join(map(str, manifest.get("seeds", []))),
         problems=int(grid[grid.benchmark == decided].problems.max()),
         conditions=grid.condition.nunique(),
         answers=answers(main),
