@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from helpers import benchmarks, harness, livecodebench
+from helpers import benchmarks, livecodebench
 
 # The private tests of a problem as LiveCodeBench packs them, from issue 33 of its repository.
 PACKED = (
@@ -208,23 +208,3 @@ def test_prompts_are_the_paper_s():
     assert benchmarks.prompt("countdown-hard", "Use 1, 2 and 3 to make 6.") == "Use 1, 2 and 3 to make 6."
     assert "take stdin as input" in benchmarks.prompt("livecodebench", "p")
     assert "without invoking it" in benchmarks.prompt("livecodebench", "p", "pick")
-
-
-def test_the_harness_gets_the_adapter_and_its_rank(tmp_path):
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 64}))
-    assert harness.model_arguments("m", str(tmp_path), "hf")["peft"] == str(tmp_path)
-    found = harness.model_arguments("m", str(tmp_path), "vllm")
-    assert (found["lora_local_path"], found["max_lora_rank"]) == (str(tmp_path), 64)
-    assert not found["trust_remote_code"]
-    with pytest.raises(ValueError, match="no LoRA adapter"):
-        harness.model_arguments("m", str(tmp_path / "missing"), "hf")
-    with pytest.raises(ValueError, match="did you mean 'ARC-C'"):
-        harness.tasks_of(["ARC"])
-
-
-def test_the_harness_s_results_become_a_table():
-    results = {
-        "arc_challenge": {"alias": "arc", "acc,none": 0.5, "acc_stderr,none": 0.1, "acc_norm,none": 0.4}
-    }
-    table = harness.table(results)
-    assert table.metric.tolist() == ["acc", "acc_norm"] and table.standard_error[0] == 0.1
