@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -28,11 +27,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from helpers import devices, provenance
+from helpers import devices, provenance, warm
 from helpers import recipe as recipes
+from helpers.processes import die_with_parent
 from helpers.progress import EVENT, Progress, minutes
-
-PR_SET_PDEATHSIG = 1
 
 
 def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
@@ -52,10 +50,11 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
         check_tables(out)
         progress = Progress(recipe, out, cores)
         (out / "chain.log").unlink(missing_ok=True)
-        for target in ("arms", "all"):
-            if run_stage(name, recipe, target, cores, progress):
-                print(progress.ending(out / "chain.log"), file=sys.stderr)
-                return 1
+        with contextlib.nullcontext({}) if here else warm.serving() as variables:
+            for target in ("arms", "all"):
+                if run_stage(name, recipe, target, cores, progress, variables):
+                    print(progress.ending(out / "chain.log"), file=sys.stderr)
+                    return 1
         manifest = out / "results" / "manifest.json"
         if progress.finished or not manifest.exists():
             provenance.write(recipe, out, cores, time.monotonic() - progress.started)
@@ -101,8 +100,18 @@ def check_tables(out: Path) -> None:
             ) from error
 
 
-def run_stage(name: str, recipe: dict[str, Any], target: str, cores: int, progress: Progress) -> int:
-    """Let Snakemake make a target and feed what it prints to `progress`. Returns its exit status."""
+def run_stage(
+    name: str,
+    recipe: dict[str, Any],
+    target: str,
+    cores: int,
+    progress: Progress,
+    variables: dict[str, str],
+) -> int:
+    """Let Snakemake make a target and feed what it prints to `progress`. Returns its exit status.
+
+    `variables` are for the environment of its jobs.
+    """
     out = Path("outputs", recipe["recipe"])
     first = [run for run in recipes.runs(recipe) if run in ("base.s0", f"correct.s{recipe['seeds'][0]}")]
     seeds = f"seeds={','.join(map(str, recipe['seeds']))}"
@@ -116,6 +125,7 @@ def run_stage(name: str, recipe: dict[str, Any], target: str, cores: int, progre
         command += ["--prioritize", *(f"{out}/scores/{run}.parquet" for run in first)]
     process = subprocess.Popen(
         command,
+        env=os.environ | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -134,20 +144,37 @@ def run_stage(name: str, recipe: dict[str, Any], target: str, cores: int, progre
         raise
 
 
+def start_notebook(output: Path, parameters: dict[str, Any]) -> int:
+    """`run_notebook` in a fork of the chain's server of warm starts, or here where there is none."""
+    status = warm.run("helpers.chain:forked_notebook", [str(output), json.dumps(parameters)])
+    return run_notebook(output, parameters) if status is None else status
+
+
+def forked_notebook() -> int:
+    """`run_notebook` with the arguments that a fork finds."""
+    return run_notebook(Path(sys.argv[1]), json.loads(sys.argv[2]))
+
+
 def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
     """Execute the notebook that `output` is named after; a failed one stays, as OUTPUT.failed.ipynb."""
-    import papermill  # a second that only a job needs to spend
+    import papermill  # seconds that only a job needs to spend
     from traitlets.config import Config
 
     quiet_environment(parameters.get("threads", 1))
     job = output.name.removesuffix(".ipynb")
+    source = f"notebooks/{job.partition('.')[0]}.ipynb"
+    if warm.ADDRESS in os.environ and parameters.get("threads", 1) == 1:
+        from helpers import warm_kernel
+
+        once = job.count(".") < 2  # not for every condition: what it imports is needed no second time
+        warm_kernel.use([] if once else warm.imported(source))
     partial, failed = output.with_name(f".{job}.partial"), output.with_name(f"{job}.failed.ipynb")
     output.parent.mkdir(parents=True, exist_ok=True)
     tell("start", job=job)
     try:
         with tempfile.TemporaryDirectory() as sockets:  # TCP ports may collide where many kernels start
             executed = papermill.execute_notebook(
-                f"notebooks/{job.partition('.')[0]}.ipynb",
+                source,
                 str(partial),
                 parameters,
                 kernel_name="python3",
@@ -178,17 +205,6 @@ def quiet_environment(threads: int) -> None:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "JUPYTER_PATH": os.pathsep.join(filter(None, kernels)),
     }
-
-
-def die_with_parent(parent: int | None = None) -> None:
-    """Have Linux kill this process when its parent ends; elsewhere only Ctrl-C stops the whole chain.
-
-    `parent` is the process that it was started by, which may have ended before this call.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is not None and os.getppid() != parent:
-        sys.exit("the chain has ended")
 
 
 def last_line(error: Exception) -> str:
@@ -224,7 +240,7 @@ def main() -> int:
             die_with_parent(given.parent)
             threads = {} if given.threads is None else {"threads": given.threads}
             if not given.gpus:
-                return run_notebook(given.output, given.parameters | threads)
+                return start_notebook(given.output, given.parameters | threads)
             with devices.held(given.gpus) as names:
                 os.environ["CUDA_VISIBLE_DEVICES"] = names
                 return run_notebook(given.output, given.parameters | threads)

@@ -17,8 +17,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from helpers.chain import die_with_parent
 from helpers.live import Place
+from helpers.processes import die_with_parent
 from helpers.recipe import nearest
 
 ROOT = Path(__file__).parents[1]

@@ -198,7 +198,7 @@ def work(job: dict[str, Any], answers: Any) -> None:
 
 
 if __name__ == "__main__":
-    from helpers.chain import die_with_parent
+    from helpers.processes import die_with_parent
 
     die_with_parent(int(sys.argv[2]))
     out = os.fdopen(os.dup(1), "wb")

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from accelerate import state
 
-from helpers.chain import die_with_parent
+from helpers.processes import die_with_parent
 
 
 def backend(self, *arguments, **options):

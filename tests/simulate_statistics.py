@@ -1,11 +1,11 @@
 """Simulated studies: how often intervals hold the truth, and how often tests are wrong.
 
-    python tests/simulate_statistics.py                    # 2,000 studies a row: minutes on one core
-    python tests/simulate_statistics.py --studies 20000
+    python tests/simulate_statistics.py                    # 10,000 studies a number: minutes on one core
+    python tests/simulate_statistics.py --studies 2000
 
 A response is right with probability Phi(level + problem + arm on problem + training run), each of the last
 three normal. The truth is exact: over all problems and training runs, or, with one seed, over all problems
-for the run at hand.
+for the run at hand. Of 10,000 studies a share of 95% comes out with a standard error of 0.2 points.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from helpers import statistics
 EASE, ARM, RUN = 0.8, 0.5, 0.1  # standard deviations on the probit scale; RUN is 2 to 4 points
 PAIRS = {"alike": (0.75, 0.75), "apart": (0.75, 0.55), "far": (0.9, 0.3)}  # true accuracies of two arms
 SIZES = (30, 500, 1200)
+TOGETHER = 20  # studies with the same resamples: they share the chance in these, so they have to be few
 
 
 def simulate(
@@ -41,14 +42,12 @@ def simulate(
 def studies(
     levels: Sequence[float], seeds: int, problems: int, number: int, resamples: int = 1000
 ) -> tuple[list[list[statistics.Difference]], np.ndarray]:
-    """Simulated studies: of each the differences of all arms to the first, and the true ones (points).
-
-    One set of resamples serves all studies, so that each study costs one product.
-    """
+    """Simulated studies: of each the differences of all arms to the first, and the true ones (points)."""
     rng = statistics.generator("studies", tuple(levels), seeds, problems)
-    counts = statistics.draw_problems(problems, resamples, rng)
     found, truths = [], []
-    for _ in range(number):
+    for i in range(number):
+        if i % TOGETHER == 0:
+            counts = statistics.draw_problems(problems, resamples, rng)
         answers, truth = simulate(levels, seeds, problems, rng)
         drawn = statistics.resampled_means(counts, answers.reshape(-1, problems)).reshape(
             -1, *answers.shape[:2]
@@ -76,8 +75,10 @@ def coverage(levels: Sequence[float], seeds: int, problems: int, number: int) ->
 def accuracy_coverage(level: float, seeds: int, problems: int, number: int) -> float:
     """Of the 95% intervals of an accuracy, the share that holds the truth."""
     rng = statistics.generator("accuracies", level, seeds, problems)
-    counts, hits = statistics.draw_problems(problems, 1000, rng), 0
-    for _ in range(number):
+    hits = 0
+    for i in range(number):
+        if i % TOGETHER == 0:
+            counts = statistics.draw_problems(problems, 1000, rng)
         answers, truth = simulate([level], seeds, problems, rng)
         low, high = statistics.accuracy_interval(answers[0], statistics.resampled_means(counts, answers[0]))
         hits += low <= 100 * truth[0] <= high
@@ -123,7 +124,7 @@ def normal_theory(seeds: int, level: float = 0.95) -> tuple[float, float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--studies", type=int, default=10_000)
     number = parser.parse_args().studies
     for level in (0.95, 0.9):
         least, greatest = normal_theory(3, level)
