@@ -34,31 +34,30 @@ from helpers.processes import die_with_parent
 
 ADDRESS = "WARM_STARTS"  # the environment variable with the path of the server's socket
 LONGEST = 1 << 20  # bytes of a request
+LONGEST_PATH = 107  # bytes of a socket's name
 ALWAYS = ("papermill", "ipykernel.kernelapp", "helpers.chain", "helpers.warm_kernel")
 
 
 @contextlib.contextmanager
 def serving() -> Iterator[dict[str, str]]:
     """Hold a server; yields the environment variable by which jobs find it, nothing where there is none."""
-    if sys.platform != "linux":
-        yield {}
-        return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "socket")
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        listener.bind(str(path))
-        listener.listen(64)
-        command = [sys.executable, "-m", "helpers.warm", str(listener.fileno())]
-        server = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[listener.fileno()],
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
-        listener.close()
+        path = str(Path(folder, "socket"))
+        if sys.platform != "linux" or len(path) > LONGEST_PATH:
+            yield {}
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(path)
+            listener.listen(64)
+            server = subprocess.Popen(
+                [sys.executable, "-m", "helpers.warm", str(listener.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
         try:
-            yield {ADDRESS: str(path)}
+            yield {ADDRESS: path}
         finally:
             server.kill()
             server.wait()

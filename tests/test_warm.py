@@ -100,6 +100,14 @@ def test_without_a_server_nothing_is_forked(monkeypatch):
     assert warm.run("tests.test_warm:seven", []) is None
 
 
+def test_where_temporary_files_lie_deep_there_is_no_server(tmp_path, monkeypatch):
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    with warm.serving() as variables:
+        assert variables == {}
+
+
 def notebook(path: Path, *cells: str) -> Path:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     made = nbformat.v4.new_notebook(
