@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from helpers import devices, provenance, warm
 from helpers import recipe as recipes
-from helpers.processes import die_with_parent
+from helpers.processes import die_with_parent, quiet_environment
 from helpers.progress import EVENT, Progress, minutes
 
 
@@ -160,10 +160,11 @@ def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
     import papermill  # seconds that only a job needs to spend
     from traitlets.config import Config
 
-    quiet_environment(parameters.get("threads", 1))
+    threads = parameters.get("threads", 1)
+    quiet_environment(threads)
     job = output.name.removesuffix(".ipynb")
     source = f"notebooks/{job.partition('.')[0]}.ipynb"
-    if warm.ADDRESS in os.environ and parameters.get("threads", 1) == 1:
+    if warm.ADDRESS in os.environ and threads == 1:
         from helpers import warm_kernel
 
         once = job.count(".") < 2  # not for every condition: what it imports is needed no second time
@@ -190,21 +191,6 @@ def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
     failed.unlink(missing_ok=True)
     tell("done", job=job, seconds=executed.metadata["papermill"]["duration"])
     return 0
-
-
-def quiet_environment(threads: int) -> None:
-    """What a kernel inherits: its number of threads, no progress bars, this very Python."""
-    kernels = [str(Path(sys.prefix, "share", "jupyter")), os.environ.get("JUPYTER_PATH", "")]
-    os.environ |= {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "TOKENIZERS_PARALLELISM": "false",
-        "TQDM_DISABLE": "1",
-        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "JUPYTER_PATH": os.pathsep.join(filter(None, kernels)),
-    }
 
 
 def last_line(error: Exception) -> str:

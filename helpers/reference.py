@@ -30,8 +30,7 @@ MARKS = "<!-- results -->", "<!-- /results -->"
 def keep(recipe: str, root: Path = Path()) -> Path:
     """Copy a finished run's tables, claims, figures and manifest to `outputs/reference`; that folder.
 
-    Beside them `scores.parquet`, a row a response, from which all of them can be made again. Some conditions
-    may have more seeds than others.
+    Beside them `scores.parquet`, a row a response, from which all of them can be made again.
     """
     source, kept = root / "outputs" / recipe / "results", root / "outputs" / "reference" / recipe
     if not (source / "manifest.json").exists():
@@ -39,8 +38,7 @@ def keep(recipe: str, root: Path = Path()) -> Path:
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(source, kept, ignore=shutil.ignore_patterns("*.html", "*.png"))
     ran = runs(json.loads((source / "manifest.json").read_text())["parameters"])
-    files = [source.parent / "scores" / f"{run}.parquet" for run in ran]
-    scores = [read_table(file) for file in files if file.exists()]
+    scores = [read_table(source.parent / "scores" / f"{run}.parquet") for run in ran]
     write_table(pa.concat_tables(scores), kept / "scores.parquet")
     return kept
 
@@ -87,11 +85,9 @@ def results(folder: Path) -> str:
     claims = read_csv(folder / "claims.csv")
     usual, hard = grid.index.get_level_values(0).unique()[:2]
     head, other = grid.loc[usual].iloc[1], grid.loc[hard].iloc[1]
-    trained = grid[grid.index.get_level_values("condition") != "base"].seeds.astype(int)
-    seeds = " to ".join(str(n) for n in sorted({trained.min(), trained.max()}))
     worst = differences.loc[usual].drop(index="base", errors="ignore").minimum_detectable.max()
     lines = [
-        f"Accuracy in percent with 95% interval; training seeds: {seeds}; problems: "
+        f"Accuracy in percent with 95% interval; training seeds: {int(head.seeds)}; problems: "
         f"{int(head.problems)} of `{usual}`, {int(other.problems)} of `{hard}`. A difference to `correct`"
         f" of {number(worst)} points or more on `{usual}` is detected with 80% power in every comparison of "
         "trained conditions.",

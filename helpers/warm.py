@@ -3,8 +3,8 @@
 A job is papermill and a kernel with torch, transformers, peft and TRL: ten seconds of imports and more on a
 core of a laptop, eighty times over, for a fine-tune of a minute.
 
-    with serving() as variables: ...             # in the chain, which hands the variables to its jobs
-    run("helpers.chain:job", [output, values])   # in a job: a fork does its work; its exit status
+    with serving() as variables: ...                         # in the chain, which hands them to its jobs
+    run("helpers.chain:forked_notebook", [output, values])   # in a job: a fork does it; its exit status
 
 Every fork ends with who asked for it and with the server, and the server ends with the chain.
 Not covered: GPUs (a driver does not survive a fork) and systems other than Linux. There, and where no server
@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from helpers.processes import die_with_parent
+from helpers.processes import die_with_parent, quiet_environment
 
 ADDRESS = "WARM_STARTS"  # the environment variable with the path of the server's socket
 LONGEST = 1 << 20  # bytes of a request
@@ -232,10 +232,8 @@ def become(call: str, arguments: list[str], files: list[int], folder: str) -> No
 
 
 if __name__ == "__main__":
-    from helpers.chain import quiet_environment
-
     quiet_environment(threads=1)  # before the imports, which read it
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # a kernel's
-    # Of threads that packages keep idle; they mind a fork (jemalloc's, in pyarrow).
+    # The thread is jemalloc's, in pyarrow, which takes care of forks itself.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -16,7 +16,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
 from playwright.sync_api import Locator, Page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from helpers.traces import Trace, write_traces  # noqa: E402
 from tests import lab  # noqa: E402
 from tests.benchmark_arms import SENTENCES  # noqa: E402
+from tests.notebooks import write_notebook  # noqa: E402
 
 NOTEBOOK = """import sys, time, pathlib
 sys.path.insert(0, "..")
@@ -102,10 +102,7 @@ def main() -> None:
         notebooks = folder / "notebooks"
         traces = [long_trace(i, options.steps, options.characters) for i in range(options.repeats + 2)]
         write_traces(traces, notebooks / "traces.parquet")
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        cells = [nbformat.v4.new_code_cell(NOTEBOOK)]
-        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-        nbformat.write(notebook, notebooks / "explorer.ipynb")
+        write_notebook(notebooks / "explorer.ipynb", NOTEBOOK)
         with lab.served(folder) as url, lab.browser() as chromium:
             page = lab.opened(chromium, url, "notebooks/explorer.ipynb")
             lab.run_all(page)

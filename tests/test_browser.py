@@ -5,12 +5,12 @@ import shutil
 import subprocess
 import sys
 
-import nbformat
 import pyarrow as pa
 import pytest
 
 from helpers import puzzles
 from helpers.traces import Trace, write_table, write_traces
+from tests.notebooks import write_notebook
 from tests.processes import processes_in
 
 ATTACKS = (
@@ -143,11 +143,7 @@ def hostile_notebook(folder):
         write_table(pa.table(answers), notebooks / "generations" / f"{run}.parquet")
         scores = keys | {"status": [attack] * 4, "correct": [False] * 4}
         write_table(pa.table(scores), notebooks / "scores" / f"{run}.parquet")
-    cells = [nbformat.v4.new_code_cell(source.strip()) for source in HOSTILE.split("---")]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, notebooks / "hostile.ipynb")
-    return notebooks / "hostile.ipynb"
+    return write_notebook(notebooks / "hostile.ipynb", *map(str.strip, HOSTILE.split("---")))
 
 
 def nothing_ran(page):

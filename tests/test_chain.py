@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
 import pytest
 import yaml
 
 from helpers import chain, progress
+from tests.notebooks import write_notebook
 from tests.processes import processes_in
 
 ROOT = Path(__file__).parents[1]
@@ -103,11 +103,7 @@ def house(folder: Path, **changes: object) -> Path:
     for name in ("grid.csv", "differences.csv", "claims.json"):
         shutil.copy(ROOT / "outputs" / "reference" / "laptop" / name, folder / "true")
     for name, (parameters, body) in NOTEBOOKS.items():
-        cells = [nbformat.v4.new_code_cell(text) for text in (parameters, COMMON, body)]
-        cells[0].metadata["tags"] = ["parameters"]
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+        write_notebook(folder / "notebooks" / f"{name}.ipynb", parameters, COMMON, body)
     write_recipe(folder, **changes)
     return folder
 

@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from helpers import chain, warm
+from tests.notebooks import write_notebook
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every job starts by itself")
@@ -108,20 +108,9 @@ def test_where_temporary_files_lie_deep_there_is_no_server(tmp_path, monkeypatch
         assert variables == {}
 
 
-def notebook(path: Path, *cells: str) -> Path:
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    made = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(text) for text in cells], metadata={"kernelspec": kernel}
-    )
-    made.cells[0].metadata["tags"] = ["parameters"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(made, path)
-    return path
-
-
 def test_what_a_notebook_imports_is_found(tmp_path):
     cells = ("a = 1", "import json as j, os.path\nfrom helpers import arms\nif a:\n    import csv", "%time a")
-    found = warm.imported(notebook(tmp_path / "n.ipynb", *cells))
+    found = warm.imported(write_notebook(tmp_path / "n.ipynb", *cells))
     assert found == ["json", "os.path", "helpers", "helpers.arms"]
 
 
@@ -135,7 +124,7 @@ def test_a_kernel_starts_with_its_imports_and_shows_figures(server, tmp_path, mo
         "plt.plot([1, 2]);",
         "import os\nos.environ['OMP_NUM_THREADS']",
     )
-    notebook(tmp_path / "notebooks" / "03_lora_training.ipynb", *cells)
+    write_notebook(tmp_path / "notebooks" / "03_lora_training.ipynb", *cells)
     monkeypatch.chdir(tmp_path)
     output = Path("outputs/x/notebooks/03_lora_training.correct.s0.ipynb")
     assert chain.start_notebook(output, {"threads": threads}) == 0
