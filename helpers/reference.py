@@ -35,10 +35,10 @@ def keep(recipe: str, root: Path = Path()) -> Path:
     source, kept = root / "outputs" / recipe / "results", root / "outputs" / "reference" / recipe
     if not (source / "manifest.json").exists():
         raise ValueError(f"{source} holds no finished run: run `make reproduce RECIPE={recipe}` first")
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(source, kept, ignore=shutil.ignore_patterns("*.html", "*.png"))
     ran = runs(json.loads((source / "manifest.json").read_text())["parameters"])
     scores = [read_table(source.parent / "scores" / f"{run}.parquet") for run in ran]
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(source, kept, ignore=shutil.ignore_patterns("*.html", "*.png"))
     write_table(pa.concat_tables(scores), kept / "scores.parquet")
     return kept
 

@@ -26,6 +26,26 @@ def test_the_readme_shows_the_committed_results(kept):
     assert reference.results(kept) in (ROOT / "README.md").read_text()
 
 
+def test_what_the_readme_says_of_seeds_follows_from_the_committed_scores(kept):
+    text = " ".join((ROOT / "README.md").read_text().split())
+    differences = tables.read_csv(kept / "differences.csv").query("benchmark == 'countdown'")
+    detectable = differences.minimum_detectable
+    small = f"{(detectable <= 6).sum()} of {len(detectable)} conditions"
+    assert f"6 points for {small}, a median of {detectable.median():.1f}" in text
+
+    scores = read_table(kept / "scores.parquet").to_pandas().query("benchmark == 'countdown'")
+    reached = 100 * scores.groupby(["condition", "seed"]).correct.mean()
+    digits, keywords = reached["digits-20"], reached["keywords-100"].sort_values()
+    assert f"range from {digits.min():.0f} to {digits.max():.0f}%" in text
+    odd, (others, best) = keywords.index[0], keywords.iloc[[1, -1]]
+    assert f"(seed {odd}) reached {keywords[odd]:.0f}%, the others {others:.0f} to {best:.0f}%" in text
+    without = scores[(scores.seed != odd) & scores.condition.isin(["correct", "keywords-100"])]
+    d = tables.contrast(tables.resample(without, 10_000)["countdown"], {"keywords-100": 1, "correct": -1})
+    low, high = d.interval()
+    stated = f"{d.estimate:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+    assert f"over seeds 0 to {odd - 1} the difference to `correct` is {stated}" in text
+
+
 def test_the_committed_manifest_says_what_was_run(kept):
     manifest = json.loads((kept / "manifest.json").read_text())
     assert manifest["recipe"] == "laptop"
@@ -83,3 +103,14 @@ def test_a_changed_result_is_noticed(kept, tmp_path):
 def test_an_unfinished_run_is_not_kept(tmp_path):
     with pytest.raises(ValueError, match="make reproduce RECIPE=nothing"):
         reference.keep("nothing", tmp_path)
+
+
+def test_a_run_that_lacks_a_file_of_scores_leaves_what_is_kept(tmp_path):
+    results, old = tmp_path / "outputs" / "small" / "results", tmp_path / "outputs" / "reference" / "small"
+    results.mkdir(parents=True)
+    shutil.copy(LAPTOP / "manifest.json", results)
+    old.mkdir(parents=True)
+    (old / "grid.csv").write_text("kept")
+    with pytest.raises(ValueError, match="base.s0.parquet"):
+        reference.keep("small", tmp_path)
+    assert (old / "grid.csv").read_text() == "kept"
