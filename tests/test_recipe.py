@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import nbformat
 import pytest
 import yaml
 from hypothesis import given
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from helpers import recipe
 from helpers.perturbations import ARMS
+from tests.notebooks import write_notebook
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 GOOD = {"recipe": "mine", "conditions": ["base", "correct", "shuffle-67"], "seeds": [0, 1]}
@@ -142,10 +142,8 @@ def test_the_base_is_evaluated_once_and_the_rest_with_every_seed(tmp_path):
 
 
 def test_parameters_are_read_from_the_tagged_cell_alone(tmp_path):
-    cells = [nbformat.v4.new_code_cell(text) for text in ("n = 3  # how many\nnames: list = ['a']", "m = 4")]
-    cells[0].metadata["tags"] = ["parameters"]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
-    assert recipe.parameters(tmp_path / "a.ipynb") == {"n": 3, "names": ["a"]}
+    path = write_notebook(tmp_path / "a.ipynb", "n = 3  # how many\nnames: list = ['a']", "m = 4")
+    assert recipe.parameters(path) == {"n": 3, "names": ["a"]}
 
 
 def test_the_laptop_recipe_holds_the_21_conditions_of_the_study():
