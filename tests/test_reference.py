@@ -5,6 +5,7 @@ import shutil
 from html import unescape
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from helpers import claims, reference, report, tables
@@ -41,9 +42,17 @@ def test_what_the_readme_says_of_seeds_follows_from_the_committed_scores(kept):
     assert f"(seed {odd}) reached {keywords[odd]:.0f}%, the others {others:.0f} to {best:.0f}%" in text
     without = scores[(scores.seed != odd) & scores.condition.isin(["correct", "keywords-100"])]
     d = tables.contrast(tables.resample(without, 10_000)["countdown"], {"keywords-100": 1, "correct": -1})
-    low, high = d.interval()
-    stated = f"{d.estimate:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+    row = pd.Series([d.estimate, *d.interval()], ["difference", "low", "high"])
+    stated = reference.interval(row, "difference", "+.1f")
     assert f"over the other {len(keywords) - 1} seeds the difference to `correct` is {stated}" in text
+
+    losses = tables.read_csv(kept / "training.csv").query("condition == 'keywords-100'")
+    last = losses.groupby("seed").loss.last()
+    rest = last.drop(odd)
+    assert f"ended at {last[odd]:.2f} instead of {rest.min():.3f} to {rest.max():.3f}" in text
+    cost = -differences.set_index("condition").difference
+    assert f"`digits-20` {cost['digits-20']:.0f} points" in text
+    assert f"Wrong traces cost {cost['wrong']:.0f} points" in text
 
 
 def test_the_committed_manifest_says_what_was_run(kept):
