@@ -46,13 +46,14 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
         )
     out = Path("outputs", recipe["recipe"])
     out.mkdir(parents=True, exist_ok=True)
+    config = [f"recipe={name}", *([f"seeds={','.join(map(str, seeds))}"] if seeds else [])]
     with locked(out / ".lock"):
         check_tables(out)
         progress = Progress(recipe, out, cores)
         (out / "chain.log").unlink(missing_ok=True)
         with contextlib.nullcontext({}) if here else warm.serving() as variables:
             for target in ("arms", "all"):
-                if run_stage(name, recipe, target, cores, progress, variables):
+                if run_stage(config, recipe, target, cores, progress, variables):
                     print(progress.ending(out / "chain.log"), file=sys.stderr)
                     return 1
         manifest = out / "results" / "manifest.json"
@@ -101,7 +102,7 @@ def check_tables(out: Path) -> None:
 
 
 def run_stage(
-    name: str,
+    config: list[str],
     recipe: dict[str, Any],
     target: str,
     cores: int,
@@ -110,13 +111,12 @@ def run_stage(
 ) -> int:
     """Let Snakemake make a target and feed what it prints to `progress`. Returns its exit status.
 
-    `variables` are for the environment of its jobs.
+    `config` is for the Snakefile, `variables` are for the environment of its jobs.
     """
     out = Path("outputs", recipe["recipe"])
     first = [run for run in recipes.runs(recipe) if run in ("base.s0", f"correct.s{recipe['seeds'][0]}")]
-    seeds = f"seeds={','.join(map(str, recipe['seeds']))}"
     command = [sys.executable, "-m", "snakemake", target, "--snakefile", "notebooks/Snakefile"]
-    command += ["--cores", str(cores), "--config", f"recipe={name}", seeds]
+    command += ["--cores", str(cores), "--config", *config]
     command += ["--resources", f"gpu={len(devices.visible())}"]
     command += ["--scheduler", "greedy", "--nocolor"]
     command += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "params", "input"]

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.arm_metrics import consistency
-from helpers.recipe import arm_of
+from helpers.recipe import MoreSeeds, arm_of, seeds_of
 from helpers.tables import read_csv
 from helpers.traces import Trace, read_table, read_traces
 
@@ -55,11 +55,16 @@ def place(origin: str, own: str) -> tuple[str, int]:
     return trace, int(index)
 
 
-def training_curves(output_dir: str | Path, conditions: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+def training_curves(
+    output_dir: str | Path,
+    conditions: Sequence[str],
+    seeds: Sequence[int],
+    more_seeds: MoreSeeds = None,
+) -> pd.DataFrame:
     """Training losses (nats per token): columns condition, seed, step, loss, at most `POINTS` rows a run."""
     rows = []
     for condition in conditions:
-        for seed in seeds:
+        for seed in seeds_of(condition, seeds, more_seeds):
             path = Path(output_dir) / "adapters" / f"{condition}.s{seed}" / "training.json"
             if path.exists():
                 logged = pd.DataFrame(json.loads(path.read_text())["loss"])

@@ -1,4 +1,4 @@
-"""Where results come from: the manifest beside them.
+"""Where results come from: the manifest beside them, and the recipe as it was run.
 
     {"recipe": "laptop", "commit": "3f2a...", "dirty": false, "seeds": [0], "versions": {"torch": "2.13.0"},
      "machine": {"cpu": "...", "cores": 2, "memory_gb": 8}, "seconds": {"01_data_preparation": 9.1}, ...}
@@ -18,6 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 PACKAGES = (
     *("torch", "transformers", "trl", "peft", "datasets", "accelerate", "numpy", "scipy", "pandas"),
     *("pyarrow", "papermill", "snakemake", "math-verify", "vllm", "bitsandbytes"),
@@ -25,11 +27,15 @@ PACKAGES = (
 
 
 def write(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float) -> None:
-    """Write results/manifest.json below a recipe's output folder, whole or not at all."""
-    path = out / "results" / "manifest.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(manifest(recipe, out, cores, wall_seconds), indent=1) + "\n")
-    os.replace(partial, path)
+    """Write results/manifest.json and results/recipe.yaml below a run, each of them whole or not at all."""
+    lines = yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=110)
+    for name, text in {
+        "recipe.yaml": lines,
+        "manifest.json": json.dumps(manifest(recipe, out, cores, wall_seconds), indent=1) + "\n",
+    }.items():
+        partial = out / "results" / f"{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, out / "results" / name)
 
 
 def manifest(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float) -> dict[str, Any]:

@@ -9,7 +9,8 @@
 
 A condition is an arm and, after dots, what is special about its fine-tune: a method, a number of traces, a
 size of the model, which is a key of `models`: `correct`, `correct.full`, `shuffle-67.n500`, `correct.n20.7b`.
-`base` is the untouched model, `base.7b` the one of another size.
+`base` is the untouched model, `base.7b` the one of another size. Every condition runs with all `seeds`; those
+that need more for the same precision have them in `more_seeds`: `{digits-50: [2, 3]}`.
 
 papermill only warns about a parameter that a notebook does not have, so everything is checked here,
 before anything runs. What is valid is read from the notebooks' own parameters cells.
@@ -23,7 +24,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from helpers.perturbations import parse_arm
 NOTEBOOKS = ("01_data_preparation", "02_perturbations", "03_lora_training", "04_evaluation", "05_analysis")
 METHODS = ("lora", "qlora", "full")
 NUMBER, SIZE = r"n[1-9][0-9]*", r"[1-9][0-9]*[mb]"  # of traces, of a model
+MoreSeeds = Mapping[str, Sequence[int]] | None  # of conditions, beside the seeds of all
 # Top-level keys with an example of their type, and what reaches the notebooks from the top alone.
 TOP: dict[str, Any] = {
     "recipe": "",
@@ -42,20 +44,22 @@ TOP: dict[str, Any] = {
     "seeds": [0],
     "base_model": "",
     "models": {},
+    "more_seeds": {},
 }
-FROM_THE_TOP = {"output_dir", "base_model", "conditions", "arms", "seed", "seeds"}
+FROM_THE_TOP = {"output_dir", "base_model", "conditions", "arms", "seed", "seeds", "more_seeds"}
 
 
 def load(name: str, folder: str | Path = "notebooks", seeds: list[int] | None = None) -> dict[str, Any]:
     """The checked recipe of a name (in `folder`/recipes) or of a path to a YAML file.
 
-    `seeds`, where given, take the place of the recipe's own.
+    `seeds`, where given, take the place of all the recipe's own.
 
     ValueError, one line with file, key and the nearest valid one, for whatever is wrong with it.
     """
     path = find(name, Path(folder))
     try:
-        return checked(read(path) | ({"seeds": seeds} if seeds else {}), path.stem, Path(folder))
+        given = {"seeds": seeds, "more_seeds": {}} if seeds else {}
+        return checked(read(path) | given, path.stem, Path(folder))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -85,7 +89,8 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
     for key in recipe:
         if key not in TOP and key not in NOTEBOOKS:
             raise ValueError(f"unknown key {key!r}{nearest(key, [*TOP, *NOTEBOOKS])}")
-    recipe = {"recipe": stem, "about": "", "seeds": [0], "base_model": "../base_model", "models": {}} | recipe
+    defaults = {"recipe": stem, "about": "", "seeds": [0], "base_model": "../base_model"}
+    recipe = defaults | {"models": {}, "more_seeds": {}} | recipe
     for key, example in TOP.items():
         if key not in recipe:
             raise ValueError(f"the key {key!r} is missing")
@@ -96,8 +101,10 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
         check_list(key, recipe[key])
     for condition in recipe["conditions"]:
         check_condition(condition, recipe["models"])
-    if min(recipe["seeds"]) < 0:
-        raise ValueError(f"seeds: {min(recipe['seeds'])} is negative")
+    for condition, more in recipe["more_seeds"].items():
+        check_more_seeds(condition, more, recipe)
+    if min(all_seeds(recipe)) < 0:
+        raise ValueError(f"seeds: {min(all_seeds(recipe))} is negative")
     check_base_model("base_model", recipe["base_model"], folder)
     for size, name in recipe["models"].items():
         if not re.fullmatch(SIZE, str(size)):
@@ -117,6 +124,15 @@ def check_list(key: str, values: list) -> None:
     twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
     if twice is not None:
         raise ValueError(f"{key}: {twice!r} is there twice")
+
+
+def check_more_seeds(condition: str, more: Any, recipe: dict[str, Any]) -> None:
+    """ValueError unless a condition of the recipe that is trained has more seeds than the common ones."""
+    key = f"more_seeds: {condition}"
+    if condition not in trained(recipe):
+        raise ValueError(f"{key} is no trained condition of this recipe{nearest(condition, trained(recipe))}")
+    check_type(key, more, [0])
+    check_list(key, [*recipe["seeds"], *more] if more else [])
 
 
 def check_condition(condition: str, sizes: Iterable[str] = ()) -> None:
@@ -242,10 +258,22 @@ def base_model_of(recipe: dict[str, Any], condition: str) -> str:
     return recipe["models"][size] if size else recipe["base_model"]
 
 
+def seeds_of(condition: str, seeds: Sequence[int], more: MoreSeeds = None) -> list[int]:
+    """The seeds of a condition's runs: of a base 0 alone, of others the common ones and their own."""
+    return [0] if arm_of(condition) == "base" else [*seeds, *(more or {}).get(condition, [])]
+
+
+def all_seeds(recipe: dict[str, Any]) -> list[int]:
+    """Every seed of a recipe once, those of all conditions first."""
+    more = (seed for seeds in recipe["more_seeds"].values() for seed in seeds)
+    return list(dict.fromkeys([*recipe["seeds"], *more]))
+
+
 def runs(recipe: dict[str, Any]) -> list[str]:
-    """What is evaluated, CONDITION.sSEED each: a base once, every other condition with every seed."""
+    """What is evaluated, CONDITION.sSEED each: a base once, every other condition with each of its seeds."""
     bases = [f"{c}.s0" for c in recipe["conditions"] if arm_of(c) == "base"]
-    return bases + [f"{c}.s{seed}" for seed in recipe["seeds"] for c in trained(recipe)]
+    own = {c: seeds_of(c, recipe["seeds"], recipe["more_seeds"]) for c in trained(recipe)}
+    return bases + [f"{c}.s{seed}" for seed in all_seeds(recipe) for c in own if seed in own[c]]
 
 
 def trained(recipe: dict[str, Any]) -> list[str]:
@@ -258,7 +286,7 @@ def jobs(recipe: dict[str, Any]) -> list[str]:
     evaluated = runs(recipe)
     return [
         NOTEBOOKS[0],
-        *(f"{NOTEBOOKS[1]}.s{seed}" for seed in recipe["seeds"]),
+        *(f"{NOTEBOOKS[1]}.s{seed}" for seed in all_seeds(recipe)),
         *(f"{NOTEBOOKS[2]}.{run}" for run in evaluated if arm_of(run) != "base"),
         *(f"{NOTEBOOKS[3]}.{run}" for run in evaluated),
         NOTEBOOKS[4],

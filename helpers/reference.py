@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from helpers.recipe import runs
 from helpers.report import number
-from helpers.tables import read_csv
+from helpers.tables import read_csv, seed_counts
 from helpers.traces import read_table, write_table
 
 # What a run's results are made from, beside its scores.
@@ -51,7 +51,8 @@ def rebuild(kept: Path) -> Path:
     import papermill  # a second that only this needs to spend
 
     given = json.loads((kept / "manifest.json").read_text())["parameters"]
-    parameters = {name: given[name] for name in ("conditions", "seeds")} | given["05_analysis"]
+    names = ("conditions", "seeds", "more_seeds")
+    parameters = {name: given[name] for name in names} | given["05_analysis"]
     with TemporaryDirectory() as folder:
         run = Path(folder) / kept.name
         (run / "results").mkdir(parents=True)
@@ -84,11 +85,13 @@ def results(folder: Path) -> str:
     differences = read_csv(folder / "differences.csv").set_index(["benchmark", "condition"])
     claims = read_csv(folder / "claims.csv")
     usual, hard = grid.index.get_level_values(0).unique()[:2]
-    head, other = grid.loc[usual].iloc[1], grid.loc[hard].iloc[1]
+    problems = [int(grid.loc[b].problems.iloc[0]) for b in (usual, hard)]
+    seeds, more = seed_counts(grid.reset_index(), usual)
+    further = "".join(f", {n} of `{condition}`" for condition, n in more.items())
     worst = differences.loc[usual].drop(index="base", errors="ignore").minimum_detectable.max()
     lines = [
-        f"Accuracy in percent with 95% interval; training seeds: {int(head.seeds)}; problems: "
-        f"{int(head.problems)} of `{usual}`, {int(other.problems)} of `{hard}`. A difference to `correct`"
+        f"Accuracy in percent with 95% interval; training seeds: {seeds}{further}; problems: "
+        f"{problems[0]} of `{usual}`, {problems[1]} of `{hard}`. A difference to `correct`"
         f" of {number(worst)} points or more on `{usual}` is detected with 80% power in every comparison of "
         "trained conditions.",
         "",

@@ -23,7 +23,7 @@ from helpers import explorer, style
 from helpers.claims import FAILS, HOLDS, NOT_RUN, UNDECIDED, read_claims
 from helpers.extracts import example_trace
 from helpers.perturbations import perturb
-from helpers.tables import read_csv
+from helpers.tables import read_csv, seed_counts
 
 SYMBOLS = {HOLDS: "✓", FAILS: "✗", UNDECIDED: "?", NOT_RUN: "–"}
 FIGURES = ("accuracy_by_fraction", "difference_to_correct", "accuracy_by_consistency")
@@ -136,6 +136,7 @@ def render(output_dir: str | Path) -> str:
         manifest = json.loads((results / "manifest.json").read_text())
     pictures = {name: results / "figures" / f"{name}.svg" for name in (*FIGURES, *MORE_FIGURES)}
     decided = benchmark_decided_on(grid)
+    seeds, more_seeds = seed_counts(grid, decided)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -152,8 +153,10 @@ def render(output_dir: str | Path) -> str:
     return environment.get_template("report.html.jinja").render(
         name=output_dir.resolve().name,
         decided=decided,
-        seeds=int(grid.seeds.max()),
+        seeds=seeds,
+        more_seeds=more_seeds,
         run_seeds=" ".join(map(str, manifest.get("seeds", []))),
+        ran_with_more_seeds=bool(manifest.get("parameters", {}).get("more_seeds")),
         problems=int(grid[grid.benchmark == decided].problems.max()),
         conditions=grid.condition.nunique(),
         answers=answers(main),

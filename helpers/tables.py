@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import statistics
-from helpers.recipe import arm_of
+from helpers.recipe import MoreSeeds, arm_of, seeds_of
 from helpers.statistics import Difference
 from helpers.traces import read_table
 
@@ -27,18 +27,23 @@ FOUR_DECIMALS = ("p", "p_holm", "p_equivalence", "consistency", "loss")
 
 
 def read_scores(
-    output_dir: str | Path, conditions: list[str], seeds: list[int], benchmarks: list[str]
+    output_dir: str | Path,
+    conditions: list[str],
+    seeds: list[int],
+    benchmarks: list[str],
+    more_seeds: MoreSeeds = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """The scores of a run in one table, and the names (condition.s0) of those that it doesn't have yet.
 
-    They are in scores/, a file a run, or all in scores.parquet. The base model is evaluated once, as seed 0.
+    They are in scores/, a file a run, or all in scores.parquet. The base model is evaluated once, as seed 0;
+    `more_seeds` are those that single conditions have beside `seeds`.
     ValueError names a damaged file, a benchmark without scores, or a folder with none of these conditions.
     """
     kept = Path(output_dir) / "scores.parquet"
     together = scores_of(kept) if kept.exists() else None
     found, missing = [], []
     for condition in conditions:
-        for seed in [0] if arm_of(condition) == "base" else seeds:
+        for seed in seeds_of(condition, seeds, more_seeds):
             path = Path(output_dir) / "scores" / f"{condition}.s{seed}.parquet"
             if together is not None:
                 table = together[(together.condition == condition) & (together.seed == seed)]
@@ -169,6 +174,7 @@ def grid(scores: pd.DataFrame, drawn: dict[str, Drawn], paper: pd.DataFrame | No
 def differences(drawn: dict[str, Drawn], margin: float, paper: pd.DataFrame | None = None) -> pd.DataFrame:
     """A row a benchmark and condition: difference to `correct` in points, intervals, tests, detectable one.
 
+    `seeds` is how many of them both conditions have, over which the difference is taken.
     `p` is McNemar's exact one for single greedy runs, `p_holm` it after Holm's correction for all arms of
     the benchmark; `p_equivalence` and `equivalent` are of two one-sided tests against the margin.
     """
@@ -179,14 +185,15 @@ def differences(drawn: dict[str, Drawn], margin: float, paper: pd.DataFrame | No
         for condition in others:
             d = contrast(here, {condition: 1, "correct": -1})
             p = {"p": p_value(here, condition, d), "p_equivalence": d.equivalence_p(margin)}
-            rows.append({"benchmark": benchmark, "condition": condition, **columns_of(d), **p})
+            names = {"benchmark": benchmark, "condition": condition, "seeds": d.seeds}
+            rows.append({**names, **columns_of(d), **p})
         table = pd.DataFrame(rows)
         if rows:
             table["p_holm"] = statistics.holm(table.p)
             table["equivalent"] = table.p_equivalence < 0.05
         tables.append(table)
-    names = ["benchmark", "condition", "difference", "low", "high", "low90", "high90", "minimum_detectable"]
-    columns = [*names, "p", "p_holm", "p_equivalence", "equivalent"]
+    columns = ["benchmark", "condition", "seeds", "difference", "low", "high", "low90", "high90"]
+    columns += ["minimum_detectable", "p", "p_holm", "p_equivalence", "equivalent"]
     table = with_paper(pd.concat(tables).reindex(columns=columns), "difference", paper)
     if paper is not None:  # of two cells that are read as independent
         errors = np.hypot(table.paper_standard_error, paper.standard_error["correct"])
@@ -194,6 +201,13 @@ def differences(drawn: dict[str, Drawn], margin: float, paper: pd.DataFrame | No
             columns={"paper_standard_error": "paper_error_of_difference"}
         )
     return rounded(table)
+
+
+def seed_counts(grid: pd.DataFrame, benchmark: str) -> tuple[int, dict[str, int]]:
+    """How many seeds the trained conditions of a grid have, and how many those that have more of them."""
+    rows = grid[(grid.benchmark == benchmark) & (grid.condition.map(arm_of) != "base")]
+    common = int(rows.seeds.min()) if len(rows) else 1
+    return common, {row.condition: int(row.seeds) for row in rows.itertuples() if row.seeds > common}
 
 
 def fitted_line(drawn: Drawn, consistency: pd.Series, points: int = 21) -> pd.DataFrame:

@@ -80,7 +80,7 @@ write(f"scores/{name}.parquet", condition=[conditions[0]], response=[trained])
 """,
     ),
     "05_analysis": (
-        "output_dir = '../outputs/by_hand'\nconditions = ['correct']\nseeds = [0]",
+        "output_dir = '../outputs/by_hand'\nconditions = ['correct']\nseeds = [0]\nmore_seeds = {}",
         """
 rows = [str(read(f"scores/{p.stem}.parquet")) for p in sorted((out / "scores").glob("*.parquet"))]
 (out / "results").mkdir(exist_ok=True)
@@ -235,6 +235,20 @@ def test_more_seeds_train_nothing_again_and_fewer_do_not_forget_them(unbroken):
     trained = times(folder, "adapters/*")
     assert reproduce(folder)[0] == 0
     assert times(folder, "adapters/*") == trained
+
+
+def test_more_seeds_of_one_condition_train_it_alone_and_the_run_s_recipe_says_so(unbroken):
+    folder = unbroken[0]
+    trained = times(folder, "adapters/*")
+    write_recipe(folder, more_seeds={"correct": [7]})
+    status, out, err = reproduce(folder)
+    assert status == 0, err
+    assert times(folder, "adapters/*").keys() - trained.keys() == {"correct.s7"}
+    assert "04_evaluation correct seed 7: done" in out and "05_analysis: done" in out
+    results = folder / "outputs/mini/results"
+    assert "make reproduce RECIPE=recipe.yaml" in (results / "report.html").read_text()
+    again = reproduce(folder, "--recipe", str((results / "recipe.yaml").relative_to(folder)))
+    assert again[0] == 0 and again[1].startswith("Nothing to do")
 
 
 def test_a_changed_parameter_makes_what_depends_on_it_again(unbroken):

@@ -190,6 +190,15 @@ def test_the_report_escapes_what_models_and_traces_say(run, tmp_path):
     assert 'SEEDS="0 2"' in html
 
 
+def test_the_report_says_which_conditions_have_more_seeds(run, tmp_path):
+    shutil.copytree(run / "results", tmp_path / "results")
+    grid = tables.read_csv(tmp_path / "results" / "grid.csv")
+    grid.loc[grid.condition.isin(["correct", "digits-50"]), "seeds"] = 9
+    tables.write_csv(grid, tmp_path / "results" / "grid.csv")
+    words = "3 training seeds (9 of <code>correct</code>, 9 of <code>digits-50</code>), "
+    assert words in report.render(tmp_path) and " training seeds (" not in report.render(run)
+
+
 def test_a_run_without_tables_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"grid\.csv does not exist: run 05_analysis"):
         report.render(tmp_path)

@@ -34,6 +34,19 @@ def test_given_seeds_take_the_place_of_the_recipe_s_own_and_are_checked_like_the
         recipe.load("laptop", NOTEBOOKS, seeds=[2, 2])
 
 
+def test_more_seeds_of_single_conditions_are_runs_beside_the_common_ones(tmp_path):
+    more = {"shuffle-67": [5, 3], "correct": [5]}
+    found = load(tmp_path, more_seeds=more)
+    assert recipe.all_seeds(found) == [0, 1, 5, 3]
+    assert recipe.runs(found)[5:] == ["correct.s5", "shuffle-67.s5", "shuffle-67.s3"]
+    jobs = recipe.jobs(found)
+    assert {"02_perturbations.s3", "03_lora_training.shuffle-67.s3"} < set(jobs)
+    assert "03_lora_training.correct.s3" not in jobs
+    assert recipe.seeds_of("base", [1, 2], more) == [0]
+    given = recipe.load(str(tmp_path / "mine.yaml"), NOTEBOOKS, seeds=[5])
+    assert recipe.runs(given) == ["base.s0", "correct.s5", "shuffle-67.s5"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -55,6 +68,14 @@ def test_given_seeds_take_the_place_of_the_recipe_s_own_and_are_checked_like_the
         ({"conditions": "base"}, "conditions: a list is expected, not a text ('base')"),
         ({"seeds": [0, "1"]}, "seeds: '1': a whole number is expected"),
         ({"seeds": [-1]}, "seeds: -1 is negative"),
+        ({"more_seeds": [1]}, "more_seeds: a mapping is expected, not a list"),
+        ({"more_seeds": {"corect": [2]}}, "more_seeds: corect is no trained condition"),
+        ({"more_seeds": {"corect": [2]}}, "did you mean 'correct'?"),
+        ({"more_seeds": {"base": [2]}}, "more_seeds: base is no trained condition"),
+        ({"more_seeds": {"correct": 2}}, "more_seeds: correct: a list is expected, not a whole number"),
+        ({"more_seeds": {"correct": []}}, "more_seeds: correct: the list is empty"),
+        ({"more_seeds": {"correct": [2, 1]}}, "more_seeds: correct: 1 is there twice"),
+        ({"more_seeds": {"correct": [-2]}}, "seeds: -2 is negative"),
         ({"base_model": "../base_modle"}, "base_model: '../base_modle' does not exist"),
         ({"recipe": "../elsewhere"}, "names a folder"),
         ({"conditions": ["correct.full.lora"]}, "'full' and 'lora' are one method too many"),

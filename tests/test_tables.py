@@ -49,8 +49,11 @@ def write_scores(out: Path, levels: dict[str, float], seeds: int = 2, problems: 
             write_table(pa.Table.from_pylist(rows), out / "scores" / f"{condition}.s{seed}.parquet")
 
 
+BENCHMARKS = ["countdown", "countdown-hard"]
+
+
 def read(out: Path, levels: dict[str, float] = LEVELS, seeds: int = 2) -> pd.DataFrame:
-    return tables.read_scores(out, list(levels), list(range(seeds)), ["countdown", "countdown-hard"])[0]
+    return tables.read_scores(out, list(levels), list(range(seeds)), BENCHMARKS)[0]
 
 
 def test_base_is_paired_with_every_seed(tmp_path):
@@ -60,6 +63,30 @@ def test_base_is_paired_with_every_seed(tmp_path):
     means = scores[scores.benchmark == "countdown"].groupby("condition").correct.mean() * 100
     assert d.estimate == pytest.approx(means["correct"] - means["base"])
     assert d.seeds == 2 and d.problems == 120
+
+
+def test_conditions_with_more_seeds_are_compared_over_those_in_common(tmp_path):
+    write_scores(tmp_path, LEVELS, seeds=5)
+    more = {"correct": [2, 3, 4], "digits-50": [2, 4]}
+    scores, missing = tables.read_scores(tmp_path, list(LEVELS), [0, 1], BENCHMARKS, more)
+    assert not missing and scores.groupby("condition").seed.nunique().to_dict() == {
+        "base": 1,
+        "correct": 5,
+        "digits-50": 4,
+        "shuffle-100": 2,
+    }
+    drawn = tables.resample(scores, 300)
+    assert tables.seed_counts(tables.grid(scores, drawn), "countdown") == (2, {"correct": 5, "digits-50": 4})
+    found = tables.differences(drawn, 5).set_index(["benchmark", "condition"]).loc["countdown"]
+    assert found.seeds.to_dict() == {"base": 5, "digits-50": 4, "shuffle-100": 2}
+    few = tables.differences(tables.resample(read(tmp_path), 300), 5).set_index(["benchmark", "condition"])
+    numbers = ["difference", "low", "high", "minimum_detectable"]
+    pd.testing.assert_series_equal(
+        found.loc["shuffle-100", numbers], few.loc["countdown"].loc["shuffle-100", numbers]
+    )
+    means = scores[(scores.benchmark == "countdown") & scores.seed.isin([0, 1, 2, 4])].groupby("condition")
+    share = 100 * means.correct.mean()
+    assert found.difference["digits-50"] == pytest.approx(share["digits-50"] - share["correct"], abs=0.006)
 
 
 def test_a_contrast_is_the_difference_of_the_same_answers(tmp_path):
@@ -204,6 +231,7 @@ def test_extracts_come_from_the_run_or_from_what_was_kept(tmp_path):
     assert arms.condition.tolist() == names[:3] and np.isnan(arms.consistency[2])
     curves = extracts.training_curves(tmp_path, names, [0])
     assert len(curves) == extracts.POINTS and curves.step.iloc[-1] > 98
+    assert extracts.training_curves(tmp_path, names, [1], {"correct": [0]}).equals(curves)
     trace = extracts.example_trace(tmp_path)
     assert len(trace.steps) == 7
     kept = tmp_path / "kept" / "results"
