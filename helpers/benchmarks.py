@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from helpers.livecodebench import code_row
-from helpers.recipe import nearest
+from helpers.names import nearest
 
 BOXED = "Return your final response within \\boxed{{}}. {problem}"
 STDIN = (

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.recipe import nearest
+from helpers.names import nearest
 
 LOCKS = Path(tempfile.gettempdir(), f"gpus-{os.getuid()}")
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.arm_metrics import consistency
-from helpers.recipe import MoreSeeds, arm_of, seeds_of
+from helpers.conditions import MoreSeeds, arm_of, seeds_of
 from helpers.tables import read_csv
 from helpers.traces import Trace, read_table, read_traces
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.recipe import nearest
+from helpers.names import nearest
 
 # The names of the paper's Table 3 and the harness's tasks. Its tag mgsm_direct has Spanish twice.
 LANGUAGES = ("bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh")

@@ -23,8 +23,8 @@ from typing import Any
 import pyarrow as pa
 
 from helpers.benchmarks import prompt
+from helpers.conditions import arm_of
 from helpers.generation import Response
-from helpers.recipe import arm_of
 
 SYNC_EVERY = 2.0  # seconds between the moments at which lines are forced onto the disk
 LARGE = 100 << 20  # bytes; a larger file is known by its size and time, not by its content

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from helpers.live import Place
+from helpers.names import nearest
 from helpers.processes import die_with_parent
-from helpers.recipe import nearest
 
 ROOT = Path(__file__).parents[1]
 CONFIGURATIONS = ROOT / "notebooks" / "accelerate"

@@ -7,10 +7,9 @@
     base_model: ../base_model
     01_data_preparation: {n_traces: 60, n_problems: 20}
 
-A condition is an arm and, after dots, what is special about its fine-tune: a method, a number of traces, a
-size of the model, which is a key of `models`: `correct`, `correct.full`, `shuffle-67.n500`, `correct.n20.7b`.
-`base` is the untouched model, `base.7b` the one of another size. Every condition runs with all `seeds`; those
-that need more for the same precision have them in `more_seeds`: `{digits-50: [2, 3]}`.
+What a condition's id says stands in `conditions.py`; a size of the model in it is a key of `models`. Every
+condition runs with all `seeds`; those that need more for the same precision have them in `more_seeds`:
+`{digits-50: [2, 3]}`.
 
 papermill only warns about a parameter that a notebook does not have, so everything is checked here,
 before anything runs. What is valid is read from the notebooks' own parameters cells.
@@ -20,22 +19,20 @@ Not covered: whether a value makes sense to its notebook, beyond its type.
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from helpers.conditions import SIZE, arm_of, parts, seeds_of
+from helpers.names import nearest
 from helpers.perturbations import parse_arm
 
 NOTEBOOKS = ("01_data_preparation", "02_perturbations", "03_lora_training", "04_evaluation", "05_analysis")
-METHODS = ("lora", "qlora", "full")
-NUMBER, SIZE = r"n[1-9][0-9]*", r"[1-9][0-9]*[mb]"  # of traces, of a model
-MoreSeeds = Mapping[str, Sequence[int]] | None  # of conditions, beside the seeds of all
 # Top-level keys with an example of their type, and what reaches the notebooks from the top alone.
 TOP: dict[str, Any] = {
     "recipe": "",
@@ -208,59 +205,10 @@ def describe(value: Any) -> str:
     return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """The end of an error line: the nearest valid name, or all of them where none is near."""
-    valid = list(valid)
-    near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
-    return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(valid) or 'nothing'}"
-
-
-def parts(condition: str) -> tuple[str, str, int, str]:
-    """A condition's arm, method ("" for none), number of traces (0: all) and size of the model ("": usual).
-
-    ValueError for a part that is none of these, or that is there twice.
-    """
-    arm, *rest = condition.split(".")
-    found: dict[str, str] = {}
-    for part in rest:
-        kinds = {
-            "method": part in METHODS,
-            "traces": re.fullmatch(NUMBER, part),
-            "size": re.fullmatch(SIZE, part),
-        }
-        kind = next((name for name, is_so in kinds.items() if is_so), None)
-        if kind is None:
-            raise ValueError(f"{condition!r}: unknown method {part!r}{nearest(part, METHODS)}")
-        if kind in found:
-            raise ValueError(f"{condition!r}: {found[kind]!r} and {part!r} are one {kind} too many")
-        found[kind] = part
-    return arm, found.get("method", ""), int(found.get("traces", "n0")[1:]), found.get("size", "")
-
-
-def arm_of(condition: str) -> str:
-    """The arm that a condition trains on: `correct.full` -> `correct`."""
-    return condition.partition(".")[0]
-
-
-def method_of(condition: str, default: str = "lora") -> str:
-    """The method in a condition's id: `correct.full` -> full; the default where none is named."""
-    return parts(condition)[1] or default
-
-
-def traces_of(condition: str) -> int:
-    """The number of traces in a condition's id: `correct.n20` -> 20; 0 (all) where none is named."""
-    return parts(condition)[2]
-
-
 def base_model_of(recipe: dict[str, Any], condition: str) -> str:
     """The model that a condition starts from: of `models` where its id names a size."""
     size = parts(condition)[3]
     return recipe["models"][size] if size else recipe["base_model"]
-
-
-def seeds_of(condition: str, seeds: Sequence[int], more: MoreSeeds = None) -> list[int]:
-    """The seeds of a condition's runs: of a base 0 alone, of others the common ones and their own."""
-    return [0] if arm_of(condition) == "base" else [*seeds, *(more or {}).get(condition, [])]
 
 
 def all_seeds(recipe: dict[str, Any]) -> list[int]:

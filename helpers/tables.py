@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import statistics
-from helpers.recipe import MoreSeeds, arm_of, seeds_of
+from helpers.conditions import MoreSeeds, arm_of, seeds_of
 from helpers.statistics import Difference
 from helpers.traces import read_table
 

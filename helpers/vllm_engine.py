@@ -25,8 +25,8 @@ from typing import Any
 
 import torch
 
+from helpers.conditions import arm_of
 from helpers.generation import Response, prompt_text
-from helpers.recipe import arm_of
 
 ROOT = Path(__file__).parents[1]
 

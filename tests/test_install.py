@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
-from helpers import install, recipe
+from helpers import conditions, install, recipe
 from tests.test_project import code_cells, imported, undeclared
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +78,6 @@ def test_the_page_names_the_extra_that_a_recipe_needs(path):
     row = next(line for line in PAGE.splitlines() if re.match(rf"\| .*`{path.stem}`", line))
     settings = found["03_lora_training"]
     needs_gpu = found["04_evaluation"].get("engine") == "vllm" or "qlora" in [
-        recipe.method_of(c, settings.get("default_method", "lora")) for c in recipe.trained(found)
+        conditions.method_of(c, settings.get("default_method", "lora")) for c in recipe.trained(found)
     ]
     assert ("'.[gpu]'" in row) == needs_gpu

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import recipe
+from helpers import conditions, recipe
 from helpers.perturbations import ARMS
 from tests.notebooks import write_notebook
 
@@ -114,15 +114,15 @@ def test_a_file_that_holds_no_recipe(tmp_path, text, said):
     assert "\n" not in str(error.value)
 
 
-@given(st.sampled_from(ARMS), st.sampled_from(["", *(f".{m}" for m in recipe.METHODS)]))
+@given(st.sampled_from(ARMS), st.sampled_from(["", *(f".{m}" for m in conditions.METHODS)]))
 def test_every_arm_with_every_method_is_a_condition(arm, method):
     recipe.check_condition(arm + method)
-    assert recipe.arm_of(arm + method) == arm
-    assert recipe.method_of(arm + method) == (method.removeprefix(".") or "lora")
+    assert conditions.arm_of(arm + method) == arm
+    assert conditions.method_of(arm + method) == (method.removeprefix(".") or "lora")
 
 
 @given(
-    st.sampled_from(ARMS), st.sampled_from(["", *recipe.METHODS]), st.integers(0, 99_999),
+    st.sampled_from(ARMS), st.sampled_from(["", *conditions.METHODS]), st.integers(0, 99_999),
     st.sampled_from(["", "500m", "7b"]), st.randoms(),
 )  # fmt: skip
 def test_method_number_and_size_come_back_in_any_order(arm, method, traces, size, rng):
@@ -130,9 +130,9 @@ def test_method_number_and_size_come_back_in_any_order(arm, method, traces, size
     rng.shuffle(more)
     condition = ".".join([arm, *more])
     recipe.check_condition(condition, ["500m", "7b"])
-    assert recipe.parts(condition) == (arm, method, traces, size)
-    assert recipe.arm_of(condition) == arm and recipe.traces_of(condition) == traces
-    assert recipe.method_of(condition, "qlora") == (method or "qlora")
+    assert conditions.parts(condition) == (arm, method, traces, size)
+    assert conditions.arm_of(condition) == arm and conditions.traces_of(condition) == traces
+    assert conditions.method_of(condition, "qlora") == (method or "qlora")
     found = {"base_model": "usual", "models": {"500m": "small", "7b": "large"}}
     assert recipe.base_model_of(found, condition) == {"": "usual", "500m": "small", "7b": "large"}[size]
 

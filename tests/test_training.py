@@ -14,11 +14,11 @@ from helpers import (
     arms,
     base_model,
     checkpoints,
+    conditions,
     generation,
     models,
     perturbations,
     puzzles,
-    recipe,
     training,
 )
 from helpers.examples import altered, bucketed, encode
@@ -116,7 +116,7 @@ def test_training_lowers_the_loss_and_the_saved_condition_is_the_trained_one(tin
     condition = "correct" if method == "lora" else "correct.full"
     model, tokenizer = models.load(folder)
     _, rows, _ = examples(tokenizer, traces)
-    model = training.prepare(model, recipe.method_of(condition), rank=8, alpha=16, seed=0)
+    model = training.prepare(model, conditions.method_of(condition), rank=8, alpha=16, seed=0)
     rate = 0.02 if method == "lora" else 0.005
     log = training.fit(model, tokenizer, rows, rate, 25, 5, 0, tmp_path / "work")
     assert log["steps"] == 50
@@ -164,7 +164,7 @@ def equal(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("method", recipe.METHODS)
+@pytest.mark.parametrize("method", conditions.METHODS)
 def test_every_method_goes_the_same_way_to_a_folder_that_says_what_it_is(job, tiny, method):
     folder = job["folder"].with_name(f"correct.{method}.s0")
     job |= {"method": method, "condition": f"correct.{method}", "folder": folder, "checkpoint_steps": 0}
