@@ -87,11 +87,11 @@ def results(folder: Path) -> str:
     usual, hard = grid.index.get_level_values(0).unique()[:2]
     problems = [int(grid.loc[b].problems.iloc[0]) for b in (usual, hard)]
     seeds, more = seed_counts(grid.reset_index(), usual)
-    further = "".join(f", {n} of `{condition}`" for condition, n in more.items())
+    further = "; ".join(f"{n} of {', '.join(f'`{c}`' for c in names)}" for n, names in more.items())
     worst = differences.loc[usual].drop(index="base", errors="ignore").minimum_detectable.max()
     lines = [
-        f"Accuracy in percent with 95% interval; training seeds: {seeds}{further}; problems: "
-        f"{problems[0]} of `{usual}`, {problems[1]} of `{hard}`. A difference to `correct`"
+        f"Accuracy in percent with 95% interval; training seeds: {seeds}{further and f' ({further})'}; "
+        f"problems: {problems[0]} of `{usual}`, {problems[1]} of `{hard}`. A difference to `correct`"
         f" of {number(worst)} points or more on `{usual}` is detected with 80% power in every comparison of "
         "trained conditions.",
         "",

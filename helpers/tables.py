@@ -203,11 +203,12 @@ def differences(drawn: dict[str, Drawn], margin: float, paper: pd.DataFrame | No
     return rounded(table)
 
 
-def seed_counts(grid: pd.DataFrame, benchmark: str) -> tuple[int, dict[str, int]]:
-    """How many seeds the trained conditions of a grid have, and how many those that have more of them."""
+def seed_counts(grid: pd.DataFrame, benchmark: str) -> tuple[int, dict[int, list[str]]]:
+    """How many seeds the trained conditions of a grid have, and by larger numbers those that have more."""
     rows = grid[(grid.benchmark == benchmark) & (grid.condition.map(arm_of) != "base")]
     common = int(rows.seeds.min()) if len(rows) else 1
-    return common, {row.condition: int(row.seeds) for row in rows.itertuples() if row.seeds > common}
+    more = rows[rows.seeds > common].groupby("seeds", sort=False).condition.agg(list)
+    return common, {int(seeds): conditions for seeds, conditions in more.items()}
 
 
 def fitted_line(drawn: Drawn, consistency: pd.Series, points: int = 21) -> pd.DataFrame:

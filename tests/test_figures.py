@@ -194,8 +194,11 @@ def test_the_report_says_which_conditions_have_more_seeds(run, tmp_path):
     shutil.copytree(run / "results", tmp_path / "results")
     grid = tables.read_csv(tmp_path / "results" / "grid.csv")
     grid.loc[grid.condition.isin(["correct", "digits-50"]), "seeds"] = 9
+    grid.loc[grid.condition == "shuffle-67", "seeds"] = 5
     tables.write_csv(grid, tmp_path / "results" / "grid.csv")
-    words = "3 training seeds (9 of <code>correct</code>, 9 of <code>digits-50</code>), "
+    words = (
+        "3 training seeds (9 of <code>correct</code>, <code>digits-50</code>; 5 of <code>shuffle-67</code>), "
+    )
     assert words in report.render(tmp_path) and " training seeds (" not in report.render(run)
 
 
