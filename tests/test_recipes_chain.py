@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from helpers import benchmarks, conditions, devices, estimate, perturbations, recipe
+from helpers import benchmarks, devices, estimate, perturbations, recipe
+from helpers.conditions import method_of, parts, traces_of
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,7 @@ def plans(found: dict) -> dict[str, tuple[dict, estimate.Plan]]:
         condition: (
             estimate.shape_of(recipe.base_model_of(found, condition).replace("../", f"{ROOT}/")),
             estimate.Plan(
-                conditions.method_of(condition, given["default_method"]), given["lora_rank"],
+                method_of(condition, given["default_method"]), given["lora_rank"],
                 given["micro_batch"] or given["batch_size"] // gpus, given["max_length"],
                 given["checkpointing"], devices.machine(given["gpu"]).precision, gpus, given["sharding"],
             ),
@@ -102,7 +103,7 @@ def chosen(conditions: list[str]) -> list[str]:
     """Enough of a recipe's conditions: each way of training, each size, and one arm that is perturbed."""
     found: dict[tuple, str] = {}
     for condition in conditions:
-        arm, method, traces, size = conditions.parts(condition)
+        arm, method, traces, size = parts(condition)
         kind = arm if arm in ("base", "correct") else "part" if arm in perturbations.PARTS else "perturbed"
         if kind != "perturbed" or not (traces or size):
             found.setdefault((kind, method, bool(traces), size), condition)
@@ -153,9 +154,9 @@ def test_the_chain_of_every_recipe_runs_with_a_tiny_model(tmp_path, name):
     assert set(grid["benchmark"]) == set(found["04_evaluation"]["benchmarks"])
     for condition in recipe.trained(found):
         record = json.loads((out / "adapters" / f"{condition}.s0" / "training.json").read_text())
-        assert record["method"] == conditions.method_of(
+        assert record["method"] == method_of(
             condition, found["03_lora_training"].get("default_method", "lora")
         )
         assert record["base_model"] == recipe.base_model_of(found, condition) and record["recipe"] == name
-        assert record["traces"] == (conditions.traces_of(condition) or record["traces"]) > 0
+        assert record["traces"] == (traces_of(condition) or record["traces"]) > 0
     assert (out / "results" / "report.html").exists() and not list(out.rglob("*.failed.ipynb"))
