@@ -1,6 +1,8 @@
 """Names that someone typed: the end of an error line, which says what is valid.
 
-nearest("shufle", ["shuffle", "delete"])     # ": did you mean 'shuffle'?"
+    nearest("shufle", ["shuffle", "delete"])     # ": did you mean 'shuffle'?"
+
+Arms have a line of their own, in `perturbations.parse_arm`.
 """
 
 from __future__ import annotations
