@@ -16,7 +16,8 @@ from decimal import Context, Decimal, DecimalException
 from fractions import Fraction
 from math import factorial
 
-from helpers.equivalence import LONGEST, clean, deep, elements
+from helpers.latex import LONGEST, clean, deep, split
+from helpers.units import UNITS, phrase
 
 Number = Fraction | Decimal
 DIGITS = Context(prec=60)
@@ -33,10 +34,17 @@ TIMES, OVER = ("*", "\\cdot", "\\times"), ("/", "\\div")
 
 def audit(gold: str, answer: str) -> str | None:
     """ "ok" or "wrong" by exact arithmetic; None unless both sides are numbers, or lists of them."""
+    if max(len(gold), len(answer)) > LONGEST:
+        return None
     values = [numbers(text) for text in (gold, answer)]
+    units = [phrase(unit[0]) for text in (gold, answer) if (unit := UNIT.search(clean(text)))]
+    if len(set(units)) > 1:
+        return None
     if None in values or not all(values):
         return None
     (gold_point, golds), (answer_point, answers) = values
+    if len(golds) == 1 and not answer_point:
+        golds = golds * len(answers)  # one answer, boxed twice
     if not (gold_point and answer_point):
         golds, answers = sorted(golds, key=decimal), sorted(answers, key=decimal)
     same = len(golds) == len(answers) and all(map(equal, golds, answers))
@@ -47,15 +55,21 @@ def audit(gold: str, answer: str) -> str | None:
 
 def numbers(text: str) -> tuple[bool, list[Number]] | None:
     """Whether a text is a point in brackets, and its numbers; None where it is anything else."""
-    if len(text) > LONGEST or deep(text):
+    if deep(text):
         return None
-    text = UNIT.sub("", clean(text)).strip()
-    point = bool(re.fullmatch(r"\(.*,.*\)", text)) and len(elements(text)) == 1
+    text = clean(text)
+    if len(split(text, ",")) > 1 < text.count("="):
+        return None  # which value belongs to which name is not told here
+    unit = UNIT.search(text)
+    if unit and not set(phrase(unit[0])) <= {"text", "circ", *UNITS.values()}:
+        return None
+    text = UNIT.sub("", text).strip()
+    point = bool(re.fullmatch(r"\(.*,.*\)", text)) and len(split(text, ",")) == 1
     if point or re.fullmatch(r"\\\{.*\\\}", text):
         text = text[1:-1].strip("\\{} ") if not point else text[1:-1]
-    thousands = re.fullmatch(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?", text)
+    thousands = not point and re.fullmatch(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?", text)
     try:
-        found = [number(part) for part in ([text] if thousands else elements(text))]
+        found = [number(part) for part in ([text] if thousands else split(text, ","))]
     except (ValueError, ArithmeticError, DecimalException, IndexError, RecursionError):
         return None
     return point, found

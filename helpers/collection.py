@@ -20,8 +20,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from helpers.answers import boxed
-from helpers.filters import BLOCK, blocks, leak, plain_words, refuse_text, same_answer
+from helpers.answers import final_answer
+from helpers.equivalence import same_answer
+from helpers.filters import BLOCK, blocks, leak, plain_words, refuse_text
 from helpers.segmentation import segment
 from helpers.sources import Candidate, Numbered, Row
 from helpers.steps import count_keywords
@@ -123,7 +124,7 @@ def to_trace(
         if not parsed.thought:
             raise ValueError("empty thought")
         solution, steps = parsed.solution, tuple(cut(parsed.thought))
-    answer = boxed(solution)
+    answer = final_answer(solution)
     if answer is None:
         raise ValueError("no boxed answer")
     kind = candidate.kind

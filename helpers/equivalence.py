@@ -1,165 +1,222 @@
-"""Whether an answer in LaTeX is the gold answer: Math-Verify, and what it needs around it.
+r"""Whether an answer in LaTeX is the gold answer: the one comparer of the package.
 
-    final_answer("... so it is \\\\boxed{\\\\frac{2}{4}}.")  -> "\\\\frac{2}{4}"
-    compare("\\\\frac{1}{2}", "0.5")                      -> "ok"
+    compare(r"\frac{1}{2}", "0.5")              -> "ok"
+    compare("x=1, x=-2", "-2, 1")               -> "ok"
+    compare(r"3 \text{ hours}", r"3 \text{ h}")  -> "ok"
+    same_answer("circle", "a round thing")      -> None: don't know
 
-`quick` decides the easy pairs and imports nothing heavy. `compare` may run for ever and may fill the
+An answer is taken apart as it is written (lists, points, sets, intervals, matrices, equations, inequalities,
+numbers with units, words), and each part has to have its partner in the gold. Parts that are plain numbers
+are compared exactly, words as words, formulas by helpers/algebra.py. A part that was not read to its end
+equals only the same text.
+
+`quick` leaves the formulas undecided and imports nothing heavy. `compare` may run for ever and may fill the
 memory, for what it reads is a model's text: helpers/workers.py calls it in processes that can be killed.
-Known traps of Math-Verify 0.9 and what is done about each: the gold comes first, for `verify` is not
-symmetric; a gold without delimiters is read as its first number, so both sides are boxed; its alarms
-work in a main thread alone and cannot stop `2**30**5`, so they are off and the process has a budget;
-"274i" has a symbol i and "274 i" the imaginary unit; a set forgets how often an element is there.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from types import ModuleType
 
-from helpers.answers import boxed
+from helpers.forms import Form, form, leaves, members, rational, squash, words
+from helpers.latex import LONGEST, clean, deep
+from helpers.units import MEANT, UNITS, phrase
 
-LONGEST = 2000  # characters of an answer; the longest gold of the four benchmarks has 250
-DEEPEST = 50  # brackets inside brackets; a parser of recursion needs a limit
-BOX = "\\boxed{"
-BETWEEN_BOXES = re.compile(r"[\s$,;.]*(?:\\[()\[\]]|and|or|\\text\{\s*(?:and|or)\s*\}|[\s$,;])*")
-SPACES = ("\\,", "\\;", "\\:", "\\>", "\\quad", "\\qquad", "~")
-THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3}){1,30}(?:\.\d{1,100})?")
-ORDINAL = re.compile(r"(\d)\s*\^?\{?\s*\\(?:text|mathrm|textsuperscript)\{(?:st|nd|rd|th)\}\s*\}?")
-NUMBER = re.compile(r"[-+]?\d{1,100}(?:\.\d{1,100})?")
-
-
-def final_answer(response: str) -> str | None:
-    """What stands in the last box, or in the boxes at the end with nothing but "and" or commas between.
-
-    None where there is no box, or where the last one was never closed.
-    """
-    answer = boxed(response)
-    if answer is None:
-        return None
-    answers, start = [answer], response.rfind(BOX)
-    while (before := response.rfind(BOX, 0, start)) >= 0:
-        earlier = boxed(response[before:start])
-        between = response[before + len(BOX) + len(earlier) + 1 : start] if earlier is not None else None
-        if between is None or not between or not BETWEEN_BOXES.fullmatch(between[:100]):
-            break
-        answers, start = [earlier, *answers], before
-    return ", ".join(dict.fromkeys(answers))
+MANY = 50  # elements of a list that are compared each with each
+COMMAS = re.compile(r"[-+]?\d{1,3}(?:,\s?\d{3}){1,30}(?:\.\d{1,100})?")
+LABEL = re.compile(
+    r"(?:\\text\{)?(?:the )?(?:final |correct )?(?:answer|ans|result|solution)(?: is)?\s*:?\s*"
+    r"(?:\}\s*:?)?\s*(?=\S)",
+    re.IGNORECASE,
+)
+WORDED = re.compile(r"\\text\{([^{}]*)\}(\^\{\d\})?")
+CHOICE = re.compile(r"\(?([A-J])(?:\)\s*[.:]?|[.:]|$)\s*(.*)|\(?([a-j])\)?", re.S)
 
 
-def clean(text: str) -> str:
-    """An answer without what carries no meaning: delimiters, spaces of TeX's, dollars, a full stop."""
-    text = re.sub(r"(?<=\d),\\!\s*(?=\d)|(?<=\d)\{,\}(?=\d)", "", text)  # TeX's thousands separators
-    text = re.sub(r"\\!\s*|\\[,;:>]|\\q?quad\b|\\left\b\.?|\\right\b\.?|~", _spacing, text)
-    text = (
-        text.replace("\\$", "")
-        .replace("$", "")
-        .replace("\\%", "%")
-        .replace("\\(", "")
-        .replace("\\)", "")
-        .strip()
-    )
-    text = re.sub(r"(?<=\d)i\b", " i", text)  # always the imaginary unit
-    text = re.sub(r"_\{\\(?:max|min)\s*\}", "", text)
-    text = re.sub(r"^[a-zA-Z]\s*(?:\\in(?![a-zA-Z])\s*|(?=\([^()]*,[^()]*\]$))", "", text)  # x \in [-2,7]
-    text = ORDINAL.sub(r"\1", text)
-    text = re.sub(r"\*\*\s*(\w+)", r"^{\1}", text)  # Python's power
-    return re.sub(r"\s+", " ", text.rstrip(".")).strip()
-
-
-def _spacing(match: re.Match[str]) -> str:
-    return " " if match[0] in SPACES else ""
-
-
-def words(text: str) -> str:
-    """A text answer as it is compared, `\\textbf{(C)}` -> "c": brackets, markup and case are nothing.
-
-    Empty where the answer is anything but words.
-    """
-    text = re.sub(r"\\(?:text|mbox|mathrm|textbf|mathbf|textit|operatorname)\s*\{([^{}]*)\}", r"\1", text)
-    text = " ".join(re.sub(r"[(){}\[\].\"'*]", " ", text).casefold().split())
-    return text if re.fullmatch(r"[^\W\d_]+(?:[ -][^\W\d_]+)*", text) else ""
-
-
-def elements(text: str) -> list[str]:
-    """The parts between the commas that stand in no bracket."""
-    parts, level = [""], 0
-    for character in text:
-        level += (character in "([{") - (character in ")]}")
-        if character == "," and level == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
-
-
-def deep(text: str) -> bool:
-    """Whether brackets stand more than DEEPEST levels inside each other."""
-    level = 0
-    for character in text:
-        level += (character in "([{") - (character in ")]}")
-        if level > DEEPEST:
-            return True
-    return False
-
-
-def quick(gold: str, answer: str) -> str | None:
-    """The verdict on a pair that needs no algebra (equal texts, two plain numbers), else None.
+def quick(gold: str, answer: str, tolerance: float = 0.0) -> str | None:
+    """The verdict on a pair that needs no algebra ("ok", "wrong", "unparsed"), else None.
 
     An answer that is empty, longer than LONGEST characters or deeper than DEEPEST brackets is "unparsed".
     """
-    if not answer.strip() or len(answer) > LONGEST or deep(answer):
+    if max(len(gold), len(answer)) > LONGEST or deep(gold) or deep(answer) or not clean(answer):
         return "unparsed"
-    gold, answer = clean(gold), clean(answer)
-    for one, other in ((gold, answer), (answer, gold)):
-        if NUMBER.fullmatch(one) and THOUSANDS.fullmatch(other):  # beside a number, no list
-            gold, answer = one, other.replace(",", "")
-    if gold == answer:
-        return "ok"
-    if NUMBER.fullmatch(gold) and NUMBER.fullmatch(answer):
-        return "ok" if Fraction(gold) == Fraction(answer) else "wrong"
-    return None
+    return {True: "ok", False: "wrong", None: None}[same(gold, answer, Fraction(tolerance), None)]
 
 
 def compare(gold: str, answer: str, tolerance: float = 0.0) -> str:
-    """ "ok", "wrong", or "unparsed" where the answer is neither mathematics nor words.
+    """ "ok", "wrong", or "unparsed" where a part of the answer is neither mathematics nor words.
 
-    `tolerance` is the difference that a numeric answer may have. Call it in a worker process only.
+    `tolerance` is the difference that a number in the answer may have. Call it in a worker process only.
     """
-    verdict = quick(gold, answer)
-    if verdict is not None and not (tolerance and verdict == "wrong"):
+    verdict = quick(gold, answer, tolerance)
+    if verdict is not None:
         return verdict
-    from math_verify import parse, verify
+    from helpers import algebra
 
-    def read(text: str) -> list:
-        return parse(f"{BOX}{text}}}", parsing_timeout=None)
-
-    gold, answer = clean(gold), clean(answer)
-    if words(gold) and words(gold) == words(answer):
+    if same(gold, answer, Fraction(tolerance), algebra):
         return "ok"
-    if unequal_lists(gold, answer):
-        return "wrong"
-    if len(elements(gold)) > 1 and re.fullmatch(r"[(\[][^()\[\]]*[)\]]", answer):
-        answer = answer[1:-1]  # a list that is given as a point
-    read_gold, read_answer = read(gold), read(answer)
-    if not any(not isinstance(value, str) for value in read_answer):
-        return "wrong" if words(answer) else "unparsed"
-    golds = [read_gold, read(gold.replace("%", ""))] if "%" in gold and "%" not in answer else [read_gold]
-    equal = any(
-        verify(g, read_answer, timeout_seconds=None, allow_set_relation_comp=True) for g in golds
-    ) or within(tolerance, read_gold, read_answer)
-    return "ok" if equal else "wrong"
+    outside = [re.sub(r"\\text\{[^{}]*\}|%$", "", leaf) for leaf in leaves(form(clean(answer)))]
+    read = words(clean(answer)) or all(not text.strip() or algebra.readable(text) for text in outside)
+    return "wrong" if read else "unparsed"
 
 
-def unequal_lists(gold: str, answer: str) -> bool:
-    """Whether a list in which an element is there twice has another length on the other side."""
-    sides = [elements(text.strip("()[]{}\\ ")) for text in (gold, answer)]
-    twice = any(len(set(side)) < len(side) for side in sides)
-    return twice and len(sides[0]) != len(sides[1]) and "\\pm" not in answer
+def same_answer(found: str, expected: str) -> bool | None:
+    """Whether two final answers are the same, as far as that can be told without algebra; else None."""
+    if found == expected:
+        return True
+    return {"ok": True, "wrong": False}.get(quick(expected, found))
 
 
-def within(tolerance: float, gold: list, answer: list) -> bool:
-    """Whether two parsed numbers differ by the tolerance at most; False where there is none."""
-    try:
-        return tolerance > 0 and abs(float(gold[0]) - float(answer[0])) <= tolerance * (1 + 1e-9)
-    except (TypeError, ValueError, IndexError):
-        return False
+def same(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None) -> bool | None:
+    """Whether two answers are the same; None where only algebra could tell and there is none."""
+    gold, answer = clean(gold), clean(answer)
+    if squash(gold) == squash(answer) or (words(gold) and words(gold) == words(answer)):
+        return True
+    choices = [CHOICE.fullmatch(re.sub(r"\\text\{([^{}]*)\}", r"\1", text)) for text in (gold, answer)]
+    if all(choices):
+        letters = [(m[1] or m[3]).upper() for m in choices]
+        both = choices[0][2] and choices[1][2]
+        return letters[0] == letters[1] and (
+            not both or same(choices[0][2], choices[1][2], tolerance, algebra)
+        )
+    if choices[0] and choices[0][2]:
+        return same(choices[0][2], answer, tolerance, algebra)
+    gold, answer = (
+        LABEL.sub("", gold, count=1) if LABEL.match(gold) else gold,
+        (LABEL.sub("", answer, count=1) if LABEL.match(answer) else answer),
+    )
+    for one, other in ((gold, answer), (answer, gold)):
+        if rational(one) is not None and COMMAS.fullmatch(other):  # beside a number it is no list
+            return same(one, re.sub(r",\s?", "", other), tolerance, algebra)
+    return match(form(gold), form(answer), tolerance, algebra)
+
+
+def match(gold: Form, answer: Form, tolerance: Fraction, algebra: ModuleType | None) -> bool | None:
+    """Whether two forms are the same, in the three values of `same`."""
+    no = False if algebra else None
+
+    def ordered(first: Sequence[Form], second: Sequence[Form]) -> bool | None:
+        if len(first) != len(second):
+            return no
+        return every(match(g, a, tolerance, algebra) for g, a in zip(first, second, strict=True))
+
+    kinds = {gold.kind, answer.kind}
+    if gold.name and answer.name and gold.name != answer.name or kinds & {"=", "<", "\\le", "\\ne", "\\in"}:
+        return related(gold, answer, algebra)
+    if kinds in ({"union"}, {"union", "list"}):
+        return unordered(gold.parts, answer.parts, tolerance, algebra)
+    if kinds & {"list", "set"}:
+        points = [f.parts for f in (gold, answer) if f.kind == "()"]
+        if points and "list" in kinds and len(kinds) == 2:
+            in_order = gold.kind == "()"
+        else:
+            in_order = len({f.name for f in members(gold) if f.name}) == len(members(gold)) > 1
+            in_order = in_order and not any(f.name for f in members(answer))
+        first, second = (
+            f.parts if f.kind == "()" and "set" not in kinds else members(f) for f in (gold, answer)
+        )
+        if len(first) == 1 and answer.kind == "list":  # the same answer boxed twice, in two spellings
+            return every(match(gold, a, tolerance, algebra) for a in second)
+        return ordered(first, second) if in_order else unordered(first, second, tolerance, algebra)
+    if gold.kind != answer.kind:
+        vectors = all(kind in ("()", "[]") for kind in kinds) and len(gold.parts) > 2
+        return ordered(gold.parts, answer.parts) if vectors else no
+    if gold.kind == "leaf":
+        return leaf(gold.parts[0], answer.parts[0], tolerance, algebra)
+    return ordered(gold.parts, answer.parts)
+
+
+def every(values: Iterable[bool | None]) -> bool | None:
+    """All true, one false, or don't know."""
+    known = set(values)
+    return False if False in known else None if None in known else True
+
+
+def unordered(
+    first: Sequence[Form], second: Sequence[Form], tolerance: Fraction, algebra: ModuleType | None
+) -> bool | None:
+    """Whether each form of either side has a partner of its own on the other."""
+    common = Counter(first) & Counter(second)
+    first, second = list((Counter(first) - common).elements()), list((Counter(second) - common).elements())
+    if len(first) != len(second) or len(first) > MANY:
+        return False if algebra else None
+    unknown = False
+    for gold in first:
+        found = [match(gold, answer, tolerance, algebra) for answer in second]
+        if True in found:
+            second.pop(found.index(True))
+        elif None not in found:
+            return False
+        else:
+            unknown = True
+    return None if unknown else True
+
+
+def related(gold: Form, answer: Form, algebra: ModuleType | None) -> bool | None:
+    """Whether two relations say the same; "x = 5" is one where the other side is, or has another name."""
+    pairs = [
+        ("=", f.name, f.parts[0]) if f.name and f.kind == "leaf" else (f.kind, *f.parts)
+        for f in (gold, answer)
+    ]
+    if algebra is None or pairs[0][0] != pairs[1][0] or not all(len(pair) == 3 for pair in pairs):
+        return False if algebra else None
+    return algebra.proportional(*pairs[0], *pairs[1][1:])
+
+
+def leaf(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None) -> bool | None:
+    """Whether two parts are the same: as text, as exact numbers, as numbers with units, by algebra."""
+    if squash(gold) == squash(answer):
+        return True
+    values = rational(gold), rational(answer)
+    if None not in values:
+        return abs(values[0] - values[1]) <= tolerance
+    if "%" in (gold[-1:], answer[-1:]):
+        bare = [text.rstrip("% ") for text in (gold, answer)]
+        as_number = [
+            f"({text})/100" if text != whole else text
+            for text, whole in zip(bare, (gold, answer), strict=True)
+        ]
+        verdicts = [leaf(*texts, tolerance, algebra) for texts in (bare, [hundredth(t) for t in as_number])]
+        return True if True in verdicts else every(verdicts)
+    gold, answer = with_unit(gold, answer), with_unit(answer, gold)
+    if WORDED.search(gold) or WORDED.search(answer):
+        return with_words(gold, answer, tolerance, algebra)
+    return algebra.equal(gold, answer, tolerance) if algebra else None
+
+
+def with_unit(text: str, other: str) -> str:
+    """A number and a letter, "12 m", as a number and a unit, where the other side can be nothing else."""
+    alone = rational(other) is not None or "\\text" in other
+    return re.sub(r"(?<=[\d}])\s*([msghLlNJWVKAFC])$", r"\\text{\1}", text) if alone else text
+
+
+def hundredth(text: str) -> str:
+    """A number over 100 as a fraction, so that it is compared exactly."""
+    value = rational(text[1:-5]) if text.endswith(")/100") else None
+    return f"\\frac{{{value.numerator}}}{{{100 * value.denominator}}}" if value is not None else text
+
+
+def with_words(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None) -> bool | None:
+    """Numbers with words: the same words on both sides, or a unit on one side alone."""
+    sides = [WORDED.split(text) for text in (gold, answer)]
+    maths = [[part.strip() for part in side[::3] if part.strip()] for side in sides]
+    said = [[phrase(w, e or "") for w, e in zip(side[1::3], side[2::3], strict=True)] for side in sides]
+    no = False if algebra else None
+    if all(said):
+        if said[0] != said[1] or len(maths[0]) != len(maths[1]):
+            return no
+        return every(leaf(g, a, tolerance, algebra) for g, a in zip(*maths, strict=True))
+    one = 0 if said[0] else 1
+    other = answer if one == 0 else gold
+    spoken = {word for words in said[one] for word in words}
+    units = all(word in UNITS.values() or word in "/23" for word in spoken)
+    if len(maths[one]) != 1 or not (
+        units or rational(other) is not None and spoken.isdisjoint(MEANT.split())
+    ):
+        return no
+    pair = (maths[one][0], other)
+    return leaf(*(pair if one == 0 else pair[::-1]), tolerance, algebra)

@@ -1,7 +1,6 @@
-"""Filters: what a text has to be to become a trace, and whether two answers are the same.
+"""Filters: what a text has to be to become a trace.
 
-refuse_text("Мы have", 65_536)      # ValueError: mixed scripts: cyrillic with latin
-same_answer("\\frac{1}{2}", "0.5")  # True
+refuse_text("Мы have", 65_536)  # ValueError: mixed scripts: cyrillic with latin
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from pathlib import Path
 
 from helpers.sources import file_rows
@@ -79,37 +77,3 @@ def read_problems(path: str | Path) -> list[str]:
     return [
         row.get("problem") or row.get("question") for row in rows if row.get("problem") or row.get("question")
     ]
-
-
-def same_answer(found: str, expected: str) -> bool | None:
-    """Whether two final answers are the same: by their text, or as numbers; None where neither can tell.
-
-    It knows fractions, decimals and the letters of a choice. It never takes two forms of one expression
-    for different answers, so what it calls wrong is wrong; a checker that knows more may take its place.
-    """
-    a, b = plain_answer(found), plain_answer(expected)
-    if a == b:
-        return True
-    values = number(a), number(b)
-    if None not in values:
-        return values[0] == values[1]
-    return False if re.fullmatch("[a-zA-Z]", a) and re.fullmatch("[a-zA-Z]", b) else None
-
-
-def plain_answer(answer: str) -> str:
-    """An answer without what typesetting adds: spaces, dollar signs, units of degree, \\left, \\text{...}."""
-    answer = answer[:1000]
-    answer = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}", r"\1", answer)
-    answer = re.sub(r"\\(?:left|right|[,;:! ]|displaystyle|circ|%)|\^\{?\\circ\}?|[$\s]", "", answer)
-    answer = re.sub(r"\\[dt]frac", r"\\frac", answer)
-    answer = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", answer)
-    choice = re.fullmatch(r"\(([A-Za-z])\)", answer.strip("."))
-    return choice[1] if choice else answer.strip(".")
-
-
-def number(text: str) -> Fraction | None:
-    """The value of a whole number, decimal, a/b or \\frac{a}{b}; None for anything else, or of 60 digits."""
-    text = re.sub(r"^(-?)\\frac\{?(\d+)\}?\{?(\d+)\}?$", r"\1\2/\3", text)
-    if len(text) > 60 or not re.fullmatch(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+|\d+/\d*[1-9]\d*)", text):
-        return None
-    return Fraction(text.rstrip(".") if "." in text else text)

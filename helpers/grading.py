@@ -19,8 +19,9 @@ import pandas as pd
 import pyarrow as pa
 
 from helpers import programs, puzzles
+from helpers.answers import final_answer
 from helpers.audit import audit
-from helpers.equivalence import final_answer, quick
+from helpers.equivalence import quick
 from helpers.perturbations import count_keywords
 from helpers.workers import replies
 
@@ -30,8 +31,9 @@ STATUSES = ("ok", "wrong", "unparsed", "timeout", "truncated")
 
 def status(response: str, finished: bool, problem: str) -> str:
     """`ok` or `wrong` by the expression checker; without a boxed answer `unparsed` or `truncated`."""
-    if puzzles.boxed(response) is None:
-        return "unparsed" if finished else "truncated"
+    answer = final_answer(response)
+    if not answer:
+        return "truncated" if answer is None and not finished else "unparsed"
     return "ok" if puzzles.is_correct(response, problem) else "wrong"
 
 
@@ -47,7 +49,7 @@ def grade(
     all cores). Equal pairs are compared once, and no process starts where none is needed.
     """
     keys = [(g, a, t) for (g, a), t in zip(pairs, tolerances or [0.0] * len(pairs), strict=True)]
-    verdicts = {k: "unparsed" if k[1] is None else None if k[2] else quick(k[0], k[1]) for k in keys}
+    verdicts = {k: "unparsed" if k[1] is None else quick(*k) for k in keys}
     hard = [k for k, verdict in verdicts.items() if verdict is None]
     requests = [{"gold": g, "answer": a, "tolerance": t} for g, a, t in hard]
     verdicts |= zip(hard, replies(requests, seconds, workers), strict=True)

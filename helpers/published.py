@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from helpers import statistics
+from helpers.answers import final_answer
 from helpers.benchmarks import as_text
-from helpers.equivalence import final_answer
 from helpers.grading import grade
 from helpers.perturbations import count_keywords
 from helpers.tables import rounded

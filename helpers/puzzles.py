@@ -25,7 +25,7 @@ from itertools import combinations
 
 import pyarrow as pa
 
-from helpers.answers import boxed, is_correct, numbers_and_target, value  # noqa: F401 (part of the puzzles)
+from helpers.answers import final_answer, is_correct, numbers_and_target, value  # noqa: F401 (part of the puzzles)
 from helpers.traces import Trace
 
 LOWEST, HIGHEST, MAX_TARGET = 2, 22, 200

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from helpers.answers import boxed
+from helpers.answers import final_answer
 from helpers.traces import KINDS, render
 
 PROMPT = "Return your final response within \\boxed{}. "  # what Sky-T1 puts before a problem
@@ -67,7 +67,7 @@ def read_conversation(row: Row) -> list[Candidate]:
     )
     if problem is None or response is None:
         raise ValueError("missing field: a turn of the user and one of the assistant")
-    return [Candidate(without_prompt(problem), response, boxed(response) or "", "correct")]
+    return [Candidate(without_prompt(problem), response, final_answer(response) or "", "correct")]
 
 
 def without_prompt(problem: str) -> str:
@@ -103,7 +103,7 @@ def read_openr1(row: Row) -> list[Candidate]:
 def read_numina(row: Row) -> list[Candidate]:
     """NuminaMath-CoT: the short solution of a problem."""
     solution = field(row, "solution")
-    return [Candidate(field(row, "problem"), solution, boxed(solution) or "", "short")]
+    return [Candidate(field(row, "problem"), solution, final_answer(solution) or "", "short")]
 
 
 def read_human(row: Row) -> list[Candidate]:
@@ -131,7 +131,7 @@ def read_local(row: Row) -> list[Candidate]:
         raise ValueError(f"unknown kind: use {', '.join(KINDS)}, or leave it out")
     answer = "" if row.get("answer") is None else str(row["answer"])
     if kind is None and not answer:
-        answer, kind = boxed(response) or "", "correct"
+        answer, kind = final_answer(response) or "", "correct"
     problem, part = without_prompt(field(row, "problem")), str(row.get("part") or "")
     return [Candidate(problem, response if kind == "short" else with_tags(response), answer, kind, part)]
 

@@ -24,8 +24,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from helpers.answers import boxed
-from helpers.filters import same_answer
+from helpers.answers import final_answer
+from helpers.equivalence import same_answer
 from helpers.sources import PROMPT, Row, file_rows, with_tags
 from helpers.traces import END_THINK, THINK, parse
 
@@ -151,6 +151,6 @@ def verdict(row: Row, check: Callable[[str, str], bool | None]) -> str:
     """ "correct", "wrong", "cut" or "undecided"."""
     if row.get("finish_reason") == "length":
         return "cut"
-    answer = boxed(parse(with_tags(row["response"])).solution)
+    answer = final_answer(parse(with_tags(row["response"])).solution)
     same = None if answer is None else check(answer, str(row["answer"]))
     return "undecided" if same is None else "correct" if same else "wrong"

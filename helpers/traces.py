@@ -13,13 +13,14 @@ written one by one join as paragraphs. A trace with `kind="short"` is its soluti
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from helpers.answers import PLACEHOLDER, boxes
 
 SEPARATOR = "\n\n"
 THINK, END_THINK = "<think>", "</think>"
@@ -172,11 +173,19 @@ def cut(response: str, start: int, stop: int, solution_start: int, solution_stop
 
 
 def boxed_irregularities(solution: str) -> tuple[str, ...]:
-    """What is unusual about a solution's boxed answers: "no solution", none, or several different ones."""
+    """What is unusual about a solution's boxed answers, in words; nothing for one `\\boxed{...}`."""
     if not solution:
         return ("no solution",)
-    boxes = len(re.findall(r"\\boxed\s*\{", solution))
-    return () if boxes == 1 else ("no boxed answer",) if boxes == 0 else ("several boxed answers",)
+    found = boxes(solution)
+    contents = {content for _, content, _ in found}
+    checks = {
+        "no boxed answer": not found,
+        "box never closed": None in contents,
+        "empty box": any(content is not None and PLACEHOLDER.fullmatch(content) for content in contents),
+        "several boxed answers": len(contents) > 1,
+        "box in another form": any(not solution.startswith("\\boxed{", start) for start, _, _ in found),
+    }
+    return tuple(name for name, is_so in checks.items() if is_so)
 
 
 def write_table(table: pa.Table, path: str | Path) -> None:

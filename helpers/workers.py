@@ -97,6 +97,7 @@ def _start() -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0"},
+        cwd=ROOT,  # `-m` looks in the working directory first, which may hold other helpers
     )
 
 

@@ -2,11 +2,14 @@
 
 import json
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import benchmarks, equivalence, grading, workers
+from helpers import benchmarks, equivalence, forms, grading, latex, workers
+from helpers.answers import final_answer
 from helpers.audit import audit
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +61,7 @@ def test_a_megabyte_of_brackets_is_unparsed_at_once():
     ):
         begun = time.process_time()
         assert equivalence.quick("5", answer) == "unparsed"
-        assert equivalence.final_answer(f"so \\boxed{{{answer}") is None
+        assert final_answer(f"so \\boxed{{{answer}") is None
         assert audit("5", answer) is None
         assert time.process_time() - begun < 5
 
@@ -76,18 +80,39 @@ def test_a_megabyte_of_brackets_is_unparsed_at_once():
         ("\\boxed{5} and then cut in the box \\boxed{6", None),
         ("\\boxed{}", ""),
         ("", None),
+        ("Hence $\\boxed {5}$.", "5"),
+        ("Hence $\\boxed 5$ and no more", "5"),
+        ("it is \\boxed\\frac12.", "\\frac12"),
+        ("first \\boxed{4}, then \\fbox{42}.", "42"),
+        ("first \\boxed{4}, then \\boxed -3.5, and so on", "-3.5"),
+        ("first \\boxed{4}, in \\boxed notation", "4"),
+        ("the first \\boxed{\\boxed{5}}", "5"),
+        ("$\\boxed{ 5 }$\n\n$\\boxed{5}$", "5"),
+        ("$x=\\boxed{3}$ or $x=\\boxed{-1}$", "3, -1"),
+        ("\\boxed{(2,2)} \\quad \\text{and} \\quad \\boxed{(6,2)}", "(2,2), (6,2)"),
+        ("\\boxed{3} apples, and so \\boxed{4}", "4"),
+        (
+            "\\boxed{f=\\left\\{\\begin{array}{l}x\\\\-x\\end{array}\\right.}",
+            "f=\\left\\{\\begin{array}{l}x\\\\-x\\end{array}\\right.",
+        ),
+        ("so \\boxed{\\{1, 2\\}}", "\\{1, 2\\}"),
+        ("\\boxed{5}. As asked, in \\boxed{}.", "5"),
+        ("\\boxed{5}, in the form \\boxed{...}", "5"),
+        ("\\boxed{5} goes where \\boxed{\\text{your answer}} is", "5"),
+        ("\\boxed{...}", ""),
+        ("\\boxed{?}", ""),
     ],
 )
 def test_the_final_answer_is_in_the_last_box_or_boxes(response, answer):
-    assert equivalence.final_answer(response) == answer
+    assert final_answer(response) == answer
 
 
 @given(st.text(max_size=300))
 def test_any_text_is_read_without_an_exception(text):
-    equivalence.final_answer(text)
+    final_answer(text)
     equivalence.quick("5", text)
-    equivalence.clean(text)
-    equivalence.words(text)
+    latex.clean(text)
+    forms.words(text)
     audit("5", text)
     audit(text, "5")
 
@@ -188,11 +213,52 @@ def test_no_worker_is_left_behind():
 def test_every_gold_answer_is_right(name):
     """As a model would give it, in a box; and spelt otherwise, so that algebra has to decide."""
     golds = benchmarks.load(name, REAL / "benchmarks" / f"{name}.jsonl")["answer"].to_pylist()
-    boxed = [(gold, equivalence.final_answer(f"Therefore $\\boxed{{{gold}}}$.")) for gold in golds]
+    boxed = [(gold, final_answer(f"Therefore $\\boxed{{{gold}}}$.")) for gold in golds]
     assert grading.grade(boxed) == ["ok"] * len(golds)
     hard = sorted({gold for gold in golds if len(gold) > 4})[:60]
     respelt = [(gold, gold.replace("\\frac", "\\dfrac ")) for gold in hard]
     assert grading.grade(respelt) == ["ok"] * len(hard)
+
+
+def mutated(gold: str, rng: random.Random) -> Iterator[str]:
+    """The gold with one digit, sign, or word changed."""
+    for digit in re.finditer(r"\d", gold):
+        other = str((int(digit[0]) + rng.randint(1, 8)) % 10)
+        yield gold[: digit.start()] + other + gold[digit.end() :]
+    for sign in re.finditer(r"(?<![a-zA-Z\\])[+-]", gold):
+        yield gold[: sign.start()] + {"+": "-", "-": "+"}[sign[0]] + gold[sign.end() :]
+    for text in re.finditer(r"\\(?:text|mbox)\s*\{[^}]*?([a-zA-Z]{2,})[^a-zA-Z}]*\}", gold):
+        yield gold[: text.start(1)] + "purple" + gold[text.end(1) :]
+
+
+@needs_real
+def test_a_gold_with_one_thing_changed_is_never_right():
+    """1,000 mutations of real golds that are no plain numbers, either side being the gold."""
+    rng = random.Random(0)
+    names = ("math500", "olympiadbench")
+    tables = [benchmarks.load(name, REAL / "benchmarks" / f"{name}.jsonl")["answer"] for name in names]
+    golds = {gold for table in tables for gold in table.to_pylist() if re.search(r"[^-\d., ]", gold)}
+    pairs = [(gold, changed) for gold in sorted(golds) for changed in mutated(gold, rng) if changed != gold]
+    chosen = [pair[:: rng.choice((1, -1))] for pair in rng.sample(pairs, 1000)]
+    verdicts = grading.grade(chosen)
+    assert [pair for pair, verdict in zip(chosen, verdicts, strict=True) if verdict == "ok"] == []
+
+
+def test_a_hand_written_answer_with_a_digit_changed_is_never_right():
+    rng = random.Random(1)
+    pairs = [
+        (gold, changed)
+        for expected, gold, answer, kind in PAIRS
+        if expected == "ok" and "boxed twice" not in kind and gold == answer
+        for changed in mutated(answer, rng)
+    ]
+    assert "ok" not in grading.grade(pairs)
+
+
+@given(st.text(alphabet="1a .,(){}[]\\^_=<|:%$½²", max_size=200), st.sampled_from(["5", "x=1, 2", "(1,2]"]))
+def test_odd_typesetting_is_compared_without_an_exception(text, gold):
+    assert equivalence.quick(gold, text) in ("ok", "wrong", "unparsed", None)
+    assert equivalence.quick(text, gold) in ("ok", "wrong", "unparsed", None)
 
 
 @needs_real
@@ -204,7 +270,7 @@ def test_real_responses_get_the_reported_verdicts():
         for line in path.read_text().splitlines()
     ]
     assert len(rows) == 140
-    answers = [equivalence.final_answer(row["code"][0]) for row in rows]
+    answers = [final_answer(row["code"][0]) for row in rows]
     verdicts = grading.grade([(str(row["gt"]), a) for row, a in zip(rows, answers, strict=True)])
     differ = [
         row["idx"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import puzzles
-from helpers.puzzles import boxed, is_correct, numbers_and_target, value
+from helpers.puzzles import final_answer, is_correct, numbers_and_target, value
 
 CORRECT = puzzles.correct_traces("train", 400, seed=0)
 WRONG = puzzles.wrong_traces("train", 400, seed=0)
@@ -58,7 +58,7 @@ def test_wrong_traces_end_wrong_and_stay_coherent():
     for trace in WRONG:
         numbers, target = numbers_and_target(trace.problem)
         shown = [claims(step) for step in trace.steps[1:]]
-        assert value(boxed(trace.solution), numbers) not in (None, target)
+        assert value(final_answer(trace.solution), numbers) not in (None, target)
         assert slip_count(trace) >= 1
         # the verdict is what the shown results say, and the last try alone believes that it hits
         assert [said for *_, said in shown] == [target in results for *_, results, _ in shown]
@@ -198,9 +198,9 @@ def test_no_text_makes_the_checker_raise(text):
 
 
 def test_boxed_takes_the_last_box_with_its_inner_braces():
-    assert boxed("\\boxed{1} then \\boxed{\\frac{1}{2}} done") == "\\frac{1}{2}"
-    assert boxed("no box") is None
-    assert boxed("\\boxed{19-(3+5)") is None
+    assert final_answer("\\boxed{1} then \\boxed{\\frac{1}{2}} done") == "\\frac{1}{2}"
+    assert final_answer("no box") is None
+    assert final_answer("\\boxed{19-(3+5)") is None
 
 
 def test_nothing_boxed_or_another_result_is_not_correct():
