@@ -66,21 +66,23 @@ def plain(row: Row) -> Row:
 
 
 def as_text(answer: Any) -> str:
-    """A gold answer as text; 27.0 is 27."""
+    """A gold answer as text; 27.0 is 27. ValueError where there is none."""
+    if answer is None or answer != answer or not str(answer).strip():
+        raise ValueError("the answer is empty")
     whole = isinstance(answer, float) and answer.is_integer()
     return str(int(answer)) if whole else str(answer).strip()
 
 
 def gsm8k(row: Row) -> Row:
     """The answer stands after #### at the end of the solution."""
-    return {"id": None, "problem": row["question"], "answer": row["answer"].rpartition("####")[2].strip()}
+    return {"id": None, "problem": row["question"], "answer": as_text(row["answer"].rpartition("####")[2])}
 
 
 def olympiadbench(row: Row) -> Row:
     """`final_answer` is a list with one text, or that list as a text; percent stays with the number."""
     answers = row["final_answer"]
     answers = ast.literal_eval(answers) if isinstance(answers, str) else answers
-    answer = ", ".join(str(a).strip() for a in answers)
+    answer = as_text(", ".join(map(as_text, answers)))
     if row.get("unit") in ("%", "\\%") and "%" not in answer:
         answer += "\\%"
     problem = "\n\n".join(filter(None, [row.get("context"), row["question"]]))
@@ -189,8 +191,10 @@ def local(path: Path) -> Iterator[Row]:
     if path.suffix == ".parquet":
         yield from pq.read_table(path).to_pylist()
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for i, line in enumerate(file, 1):
+            if not line.strip():
+                continue
             try:
                 yield json.loads(line)
             except ValueError as error:

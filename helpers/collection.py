@@ -16,17 +16,20 @@ import os
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from helpers.answers import final_answer
-from helpers.equivalence import same_answer
 from helpers.filters import BLOCK, blocks, leak, plain_words, refuse_text
 from helpers.segmentation import segment
 from helpers.sources import Candidate, Numbered, Row
 from helpers.steps import count_keywords
-from helpers.traces import KINDS, Frame, Parsed, Trace, parse, write_traces
+from helpers.traces import KINDS, SKY, Frame, Trace, parse, write_traces
+from helpers.workers import grade
+
+BATCH = 500  # rows whose answers are judged together
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,18 @@ class Collected:
     candidates: int = 0
 
 
+@dataclass
+class Read:
+    """A candidate that was read, as a trace or the error that refuses it; `kind` is None until it is judged.
+
+    `irregularities` are of its response; None where the whole row is refused.
+    """
+
+    part: int
+    made: Trace | ValueError
+    irregularities: tuple[str, ...] | None = ()
+
+
 def collect(
     rows: Numbered,
     read: Callable[[Row], list[Candidate]],
@@ -62,80 +77,119 @@ def collect(
     benchmarks: Mapping[str, Iterable[str]] | None = None,
     frame: Frame | None = None,
     cut: Callable[[str], Sequence[str]] = segment,
-    check: Callable[[str, str], bool | None] = same_answer,
+    judge: Callable[[Sequence[tuple[str, str]]], Sequence[str]] = grade,
 ) -> Collected:
     """Traces from rows, ids `<name>-<row>` or `<name>-<row>-<part>`.
 
     At most n traces of each kind, the first of the rows, and of each part where a source has parts (a part is
     named after # in a trace's `source`); `max_characters` of a response; `benchmarks` are
     problems by name that no trace may share `BLOCK` words in a row with; `frame` puts all responses into one
-    format (None: each as it came). `check` says whether an answer is the expected one, None if it cannot.
+    format (None: each as it came). `judge` gives the verdicts on pairs of expected answer and answer; one
+    that is neither "ok" nor "wrong" is not comparable.
     """
     collected = Collected(source)
     seen: set[tuple[str, str, str]] = set()
     counts: Counter[tuple[str, str]] = Counter()
     known = blocks(benchmarks or {})
-    for number, row in rows:
-        collected.rows += 1
-        try:
-            if isinstance(row, ValueError):
-                raise row
-            candidates = read(row)
-        except ValueError as error:
-            reason, _, detail = str(error).partition(": ")
-            collected.aside.append(Aside(number, 0, reason, detail))
-            continue
-        for part, candidate in enumerate(candidates):
-            collected.candidates += 1
-            where = f"{name}-{number}" + (f"-{part}" if len(candidates) > 1 else "")
-            try:
-                parsed = None if candidate.kind == "short" else parse(candidate.response)
-                collected.irregularities.update(parsed.irregularities if parsed else ())
-                label = f"{source}#{candidate.part}" if candidate.part else source
-                trace = to_trace(candidate, parsed, where, label, max_characters, frame, cut, check)
-                refuse_others(trace, seen, known, min_steps)
-            except ValueError as error:
-                reason, _, detail = str(error).partition(": ")
-                collected.aside.append(Aside(number, part, reason, detail))
-                continue
-            if n is None or counts[trace.kind, trace.source] < n:
-                counts[trace.kind, trace.source] += 1
-                collected.traces[trace.kind].append(trace)
-            else:
-                collected.aside.append(Aside(number, part, "more than were asked for"))
-        if n and all(counts[kind, source] >= n for kind in KINDS):
-            break
+    rows = iter(rows)
+    while batch := list(islice(rows, BATCH)):
+        made = [
+            (number, read_row(row, read, f"{name}-{number}", source, max_characters, frame, cut))
+            for number, row in batch
+        ]
+        set_kinds([one for _, parts in made for one in parts], judge)
+        for number, parts in made:
+            collected.rows += 1
+            for one in parts:
+                collected.candidates += one.irregularities is not None
+                collected.irregularities.update(one.irregularities or ())
+                try:
+                    trace = accepted(one.made, seen, known, min_steps)
+                except ValueError as error:
+                    reason, _, detail = str(error).partition(": ")
+                    collected.aside.append(Aside(number, one.part, reason, detail))
+                    continue
+                if n is None or counts[trace.kind, trace.source] < n:
+                    counts[trace.kind, trace.source] += 1
+                    collected.traces[trace.kind].append(trace)
+                else:
+                    collected.aside.append(Aside(number, one.part, "more than were asked for"))
+            if n and all(counts[kind, source] >= n for kind in KINDS):
+                return collected
     return collected
 
 
+def read_row(
+    row: Row | ValueError, read: Callable[[Row], list[Candidate]], name: str, source: str,
+    max_characters: int, frame: Frame | None, cut: Callable[[str], Sequence[str]],
+) -> list[Read]:  # fmt: skip
+    """The candidates of a row, each as a trace, or as the error that refuses it whatever the others are."""
+    try:
+        if isinstance(row, ValueError):
+            raise row
+        candidates = read(row)
+    except ValueError as error:
+        return [Read(0, error, None)]
+    found = []
+    for part, candidate in enumerate(candidates):
+        where = f"{name}-{part}" if len(candidates) > 1 else name
+        label = f"{source}#{candidate.part}" if candidate.part else source
+        parsed = None if candidate.kind == "short" else parse(candidate.response)
+        try:
+            made: Trace | ValueError = to_trace(candidate, where, label, max_characters, frame, cut)
+        except ValueError as error:
+            made = error
+        found.append(Read(part, made, parsed.irregularities if parsed else ()))
+    return found
+
+
 def to_trace(
-    candidate: Candidate, parsed: Parsed | None, name: str, source: str, max_characters: int,
-    frame: Frame | None, cut: Callable[[str], Sequence[str]], check: Callable[[str, str], bool | None],
+    candidate: Candidate, name: str, source: str, max_characters: int,
+    frame: Frame | None, cut: Callable[[str], Sequence[str]],
 ) -> Trace:  # fmt: skip
-    """A candidate and its parsed response (None for a short one) as a trace; ValueError for one refused."""
+    """A candidate as a trace, of its kind or of None where that is to be judged; ValueError if refused."""
     for text in (candidate.problem, candidate.response, candidate.answer):
         refuse_text(text, max_characters)
     if not candidate.problem.strip():
         raise ValueError("empty problem")
-    solution, steps = candidate.response.strip(), ()
-    if parsed:
+    solution, steps, frames = candidate.response.strip(), (), {}
+    if candidate.kind != "short":
+        parsed = parse(candidate.response)
+        if parsed.format == "none":
+            box = "" if final_answer(candidate.response) else " and no boxed answer"
+            raise ValueError(f"no tags{box}: nothing parts the thought from the solution")
         if not parsed.solution:
             raise ValueError("no solution: the thought was never closed, or nothing follows it")
         if not parsed.thought:
             raise ValueError("empty thought")
         solution, steps = parsed.solution, tuple(cut(parsed.thought))
+        end = parsed.frame[2].partition(SKY[3])  # what follows the last tag belongs to no part of a response
+        frames = {"frame": frame or (*parsed.frame[:2], end[0] + end[1] if end[1] else parsed.frame[2])}
     answer = final_answer(solution)
-    if answer is None:
+    if not answer:
         raise ValueError("no boxed answer")
-    kind = candidate.kind
-    if kind is None:
-        verdict = check(answer, candidate.answer)
-        if verdict is None:
-            raise ValueError(f"answer not comparable: {answer[:80]!r} and {candidate.answer[:80]!r}")
-        kind = "correct" if verdict else "wrong"
-    frames = {"frame": frame or parsed.frame} if parsed else {}
-    answer = candidate.answer or answer
-    return Trace(name, candidate.problem, steps, solution, answer, source, kind, **frames)
+    return Trace(
+        name, candidate.problem, steps, solution, candidate.answer or answer, source, candidate.kind, **frames
+    )
+
+
+def set_kinds(found: Sequence[Read], judge: Callable[[Sequence[tuple[str, str]]], Sequence[str]]) -> None:
+    """Give the traces without a kind theirs: correct, wrong, or an error where answers are not comparable."""
+    undecided = [one for one in found if isinstance(one.made, Trace) and one.made.kind is None]
+    pairs = [(one.made.answer, final_answer(one.made.solution) or "") for one in undecided]
+    for one, (expected, answer), verdict in zip(undecided, pairs, judge(pairs), strict=True):
+        if verdict in ("ok", "wrong"):
+            one.made = replace(one.made, kind="correct" if verdict == "ok" else "wrong")
+        else:
+            one.made = ValueError(f"answer not comparable: {answer[:80]!r} and {expected[:80]!r}")
+
+
+def accepted(made: Trace | ValueError, seen: set, known: Mapping[Any, str], min_steps: int) -> Trace:
+    """The trace, if it has enough steps, a new problem, and none out of a benchmark; ValueError if not."""
+    if isinstance(made, ValueError):
+        raise made
+    refuse_others(made, seen, known, min_steps)
+    return made
 
 
 def refuse_others(trace: Trace, seen: set, known: Mapping[Any, str], min_steps: int) -> None:
@@ -193,6 +247,15 @@ def write_collected(collected: Collected, folder: str | Path) -> dict[str, list[
         write_traces(made, folder / f"{kind}.parquet")
     write_text(folder / "card.json", json.dumps(card(collected), indent=1) + "\n")
     write_text(folder / "aside.jsonl", "".join(json.dumps(asdict(aside)) + "\n" for aside in collected.aside))
+    if not any(traces.values()):
+        reason, count = max(
+            Counter(a.reason for a in collected.aside).items(), key=lambda r: r[1], default=("", 0)
+        )
+        raise ValueError(
+            f"{collected.source}: none of {collected.rows} rows became a trace"
+            + (f", {count} of them for {reason!r}" if count else "")
+            + f"; {folder / 'aside.jsonl'} has the reason of each"
+        )
     return traces
 
 

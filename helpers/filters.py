@@ -11,11 +11,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from helpers.latex import as_tex, braced, command
 from helpers.sources import file_rows
 
 BLOCK = 10  # words in a row that a problem may not share with a benchmark's
 MIXED = 0.01  # of the letters: what other scripts may have beside the main one
 EAST_ASIAN = ("cjk", "hiragana", "katakana", "halfwidth", "bopomofo")
+TOKENS = re.compile(
+    r"(?P<word>\d+(?:\.\d+)?|[^\W\d_]+)|[+*/^=<>|%()\[\]{}&]|(?<=\d):(?=\d)"
+    r"|(?<![a-z]{2})-|-(?![a-z])|(?<=[\d)}])!|(?<=\b[a-z])[!'](?![a-z])"
+)  # words with the signs of mathematics: a hyphen or an exclamation mark in prose is none
 SCRIPTS = (
     *("cyrillic", "arabic", "hebrew", "hangul", "devanagari", "bengali", "tamil", "telugu", "thai"),
     *("georgian", "armenian", "ethiopic", "khmer", "lao", "myanmar", "sinhala", "gujarati", "gurmukhi"),
@@ -57,8 +62,23 @@ def blocks(benchmarks: Mapping[str, Iterable[str]]) -> dict[tuple[str, ...], str
 
 
 def plain_words(text: str) -> tuple[str, ...]:
-    """The words and numbers of a text, small letters, without punctuation and TeX's signs."""
-    return tuple(re.findall(r"\w+", text.lower()))
+    r"""The words and numbers of a text, each with the signs before it: "What is 2-3?" -> what, is, 2, -3.
+
+    Operators, relations and brackets are part of a problem. Case, punctuation and typesetting are not: `$`,
+    spaces, \left, whether it is \frac12 or \dfrac{1}{2}, "≤" or \leq.
+    """
+    text = text if text.isascii() else "".join(map(as_tex, text))
+    text = re.sub(r"\\[()\[\],;:! ]|\\\$|\$|\*\*|\\(?:left|right)(?![a-zA-Z])", " ", text)
+    text = re.sub(r"\\([a-zA-Z]+)", command, text).lower()
+    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", braced(text))
+    found: list[str] = []
+    signs = ""
+    for token in TOKENS.finditer(text):
+        signs += token[0]
+        if token["word"]:
+            found.append(signs)
+            signs = ""
+    return (*found, *([signs] if signs else ()))
 
 
 def runs(problem: str) -> list[tuple[str, ...]]:

@@ -21,9 +21,8 @@ import pyarrow as pa
 from helpers import programs, puzzles
 from helpers.answers import final_answer
 from helpers.audit import audit
-from helpers.equivalence import quick
 from helpers.perturbations import count_keywords
-from helpers.workers import replies
+from helpers.workers import grade
 
 # timeout: the grader, or the program that was answered, ran out of its time or memory.
 STATUSES = ("ok", "wrong", "unparsed", "timeout", "truncated")
@@ -35,25 +34,6 @@ def status(response: str, finished: bool, problem: str) -> str:
     if not answer:
         return "truncated" if answer is None and not finished else "unparsed"
     return "ok" if puzzles.is_correct(response, problem) else "wrong"
-
-
-def grade(
-    pairs: Sequence[tuple[str, str | None]],
-    tolerances: Sequence[float] | None = None,
-    seconds: int = 5,
-    workers: int | None = None,
-) -> list[str]:
-    """The verdict on each (gold, answer): ok, wrong, unparsed, timeout. An answer of None is unparsed.
-
-    `seconds` is the processor time that one pair may take, `workers` the number of processes (default:
-    all cores). Equal pairs are compared once, and no process starts where none is needed.
-    """
-    keys = [(g, a, t) for (g, a), t in zip(pairs, tolerances or [0.0] * len(pairs), strict=True)]
-    verdicts = {k: "unparsed" if k[1] is None else quick(*k) for k in keys}
-    hard = [k for k, verdict in verdicts.items() if verdict is None]
-    requests = [{"gold": g, "answer": a, "tolerance": t} for g, a, t in hard]
-    verdicts |= zip(hard, replies(requests, seconds, workers), strict=True)
-    return [verdicts[k] for k in keys]
 
 
 def kind_of(benchmark: str) -> str:

@@ -9,19 +9,21 @@ and of rows that fail, is `collection`'s matter.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from helpers.answers import final_answer
-from helpers.traces import KINDS, render
+from helpers.answers import boxes, final_answer
+from helpers.traces import END_THINK, KINDS, THINK, render
 
 PROMPT = "Return your final response within \\boxed{}. "  # what Sky-T1 puts before a problem
 Row = dict[str, Any]
@@ -67,7 +69,7 @@ def read_conversation(row: Row) -> list[Candidate]:
     )
     if problem is None or response is None:
         raise ValueError("missing field: a turn of the user and one of the assistant")
-    return [Candidate(without_prompt(problem), response, final_answer(response) or "", "correct")]
+    return [Candidate(without_prompt(problem), with_tags(response), final_answer(response) or "", "correct")]
 
 
 def without_prompt(problem: str) -> str:
@@ -123,6 +125,8 @@ def read_local(row: Row) -> list[Candidate]:
     """
     if row.get("finish_reason") == "length":
         raise ValueError("cut: the response reached the limit of tokens")
+    if row.get("refused"):
+        raise ValueError(f"refused by the endpoint: {row['refused']}")
     if "conversations" in row:
         return read_conversation(row)
     response = field(row, "response" if "response" in row or "solution" not in row else "solution")
@@ -137,14 +141,15 @@ def read_local(row: Row) -> list[Candidate]:
 
 
 def with_tags(response: str) -> str:
-    """A response in tags: one without any is cut before the last paragraph that boxes an answer.
-
-    Such are the responses of QwQ-32B-Preview, and of people.
+    """A response in tags: s1's are put into ours, and one without any is cut before the last paragraph that
+    boxes an answer. Such are the responses of QwQ-32B-Preview, and of people.
     """
+    response = re.sub(r"<\|im_start\|>think\b[ \t]*", THINK, response)
+    response = re.sub(r"<\|im_start\|>answer\b[ \t]*", END_THINK, response).removesuffix("<|im_end|>")
     if re.search(r"</?think>|<\|(?:begin|end)_of_(?:thought|solution)\|>", response):
         return response
-    box = response.rfind("\\boxed{")
-    start = response.rfind("\n\n", 0, box) if box >= 0 else -1
+    found = boxes(response)
+    start = response.rfind("\n\n", 0, found[-1][0]) if found else -1
     if start < 0:
         return response
     return render([response[:start].strip()], response[start:].strip())
@@ -232,11 +237,15 @@ def json_rows(path: Path) -> Numbered:
     with path.open("rb") as file:
         for number, line in enumerate(file):
             try:
+                line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 yield number, ValueError("no JSON")
                 continue
-            yield number, row if isinstance(row, dict) else ValueError("wrong type: the row is no object")
+            yield (
+                number,
+                row if isinstance(row, dict) else ValueError("wrong type: the row is no object"),
+            )
 
 
 def parquet_rows(path: Path) -> Numbered:
@@ -254,10 +263,24 @@ def parquet_rows(path: Path) -> Numbered:
             number += 1
 
 
+COLUMNS = {  # by which a local file in a data set's layout is recognised, the first that fits
+    "openr1-math": {"problem", "answer", "generations"},
+    "sky-t1": {"conversations"},  # and Bespoke-Stratos
+    "human-reasoning": {"problem", "solution", "expected_answer"},
+    "numina-cot": {"problem", "solution", "messages"},
+}
+
+
 def open_source(source: str) -> tuple[Numbered, Callable[[Row], list[Candidate]], str, str]:
-    """The rows, their reader, a label with the revision, and a name for ids, of a name in `HUB` or a file."""
-    if Path(source).suffix in (".jsonl", ".parquet"):
-        return file_rows(source), read_local, Path(source).name, Path(source).stem
-    found = hub_source(source)
-    revision = resolved(found)
-    return hub_rows(found, revision), found.read, f"{found.id}@{revision}", source
+    """The rows, their reader, a label with the revision or layout, and a name for ids, of `HUB` or a file."""
+    path = Path(source).expanduser()
+    if path.suffix not in (".jsonl", ".parquet"):
+        found = hub_source(source)
+        revision = resolved(found)
+        return hub_rows(found, revision), found.read, f"{found.id}@{revision}", source
+    rows = list(islice(file_rows(path), 20))
+    first = next((row for _, row in rows if isinstance(row, dict)), {})
+    layout = next((name for name, columns in COLUMNS.items() if columns <= set(first)), None)
+    layout = None if {"kind", "response"} & set(first) else layout  # a file of one's own
+    label = f"{path.name} (columns of {layout})" if layout else path.name
+    return file_rows(path), HUB[layout].read if layout else read_local, label, path.stem

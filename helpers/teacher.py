@@ -36,6 +36,11 @@ RETRIES, WAIT, TIMEOUT = (
 )  # of a request; seconds before the second try, doubled each time; seconds
 BUSY = (408, 409, 429)
 GIVEN = ("id", "problem", "answer")
+PER_REQUEST = (400, 413, 422)  # statuses that are about one request, not about the key or the address
+
+
+class Refused(ValueError):
+    """An endpoint refuses a request, which may be this one alone (too long a problem, say)."""
 
 
 def chat(url: str, model: str, prompt: str, **settings: Any) -> Row:
@@ -46,10 +51,12 @@ def chat(url: str, model: str, prompt: str, **settings: Any) -> Row:
     """
     body = {"model": model, "messages": [{"role": "user", "content": prompt}], **settings}
     answer = post(f"{url.rstrip('/')}/chat/completions", body)
+    if isinstance(answer, dict) and answer.get("error"):  # some endpoints send it under status 200
+        raise Refused(f"{url} refuses the request: {str(answer['error'])[:500]}")
     try:
         choice = answer["choices"][0]
         message = choice["message"]
-        text = message.get("content") or ""
+        text = as_one_text(message.get("content"))
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         finish, usage = choice.get("finish_reason"), answer.get("usage") or {}
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -58,6 +65,15 @@ def chat(url: str, model: str, prompt: str, **settings: Any) -> Row:
         closed = f"\n{END_THINK}\n\n" if text else ""
         text = f"{THINK}\n{reasoning.strip()}{closed}{text.strip()}"
     return {"response": text, "finish_reason": finish, "tokens": usage.get("completion_tokens")}
+
+
+def as_one_text(content: Any) -> str:
+    """The text of a message: a string, nothing, or the list of parts that some endpoints give."""
+    parts = content if isinstance(content, list) else [content or ""]
+    texts = [part.get("text", "") if isinstance(part, dict) else part for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a part of the content is no text")
+    return "".join(texts)
 
 
 def post(url: str, body: Row) -> Row:
@@ -73,7 +89,8 @@ def post(url: str, body: Row) -> Row:
         except urllib.error.HTTPError as error:
             reason = " ".join(f"{error.code} {error.read(500).decode(errors='replace')}".split())
             if error.code < 500 and error.code not in BUSY:
-                raise ValueError(f"{url} refuses the request: {reason}") from error
+                kind = Refused if error.code in PER_REQUEST else ValueError
+                raise kind(f"{url} refuses the request: {reason}") from error
         except (OSError, json.JSONDecodeError) as error:
             reason = str(error)
         if attempt + 1 < RETRIES:
@@ -89,7 +106,8 @@ def sample(
     """Ask up to `samples` times for each problem (id, problem, answer), and keep every answer in a file.
 
     A problem is done when each kind that is wanted has a response, or after `samples` of them. The seed of
-    a request comes from (seed, id, number of the sample). Counts the file's answers by verdict.
+    a request comes from (seed, id, number of the sample). Counts the file's answers by verdict. A request
+    that the endpoint refuses is kept with its reason; ValueError where it refuses all.
     """
     path, problems = Path(path), list(problems)
     for number, problem in enumerate(problems):
@@ -100,8 +118,10 @@ def sample(
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     drop_broken_line(path)
-    kept = [row for _, row in file_rows(path) if isinstance(row, dict)]
+    kept = [row for _, row in file_rows(path) if isinstance(row, dict) and is_answer(row)]
     done = {(row["id"], row["sample"]) for row in kept}
+    waiting: list[Row] = []
+    answering = any("refused" not in row for row in kept)
     found: dict[str, set[str]] = {}
     for row in kept:
         found.setdefault(row["id"], set()).add(verdict(row, check))
@@ -114,14 +134,27 @@ def sample(
                 name = hashlib.sha256(repr((seed, problem["id"], number)).encode()).digest()
                 asked = settings | {"seed": int.from_bytes(name[:4], "big") >> 1}
                 given = {key: problem[key] for key in GIVEN}
-                answer = chat(url, model, PROMPT + problem["problem"], **asked)
+                try:
+                    answer = chat(url, model, PROMPT + problem["problem"], **asked)
+                except Refused as error:
+                    answer = {"refused": str(error)}
                 return given | {"sample": number, "model": model} | answer
 
             for row in answered(pool, ask, left, concurrency):
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-                kept.append(row)
-                found.setdefault(row["id"], set()).add(verdict(row, check))
+                waiting.append(row)
+                answering = answering or "refused" not in row
+                if not answering:  # it may be the model's name that is refused, and no request will do
+                    if len(waiting) >= 4 * concurrency:
+                        break
+                    continue
+                for one in waiting:
+                    file.write(json.dumps(one) + "\n")
+                    file.flush()
+                    kept.append(one)
+                    found.setdefault(one["id"], set()).add(verdict(one, check))
+                waiting.clear()
+            if waiting:
+                raise ValueError(f"all of {len(waiting)} requests were refused: {waiting[0]['refused']}")
     return Counter(verdict(row, check) for row in kept)
 
 
@@ -147,8 +180,15 @@ def drop_broken_line(path: Path) -> None:
             file.truncate(file.read().rfind(b"\n") + 1)
 
 
+def is_answer(row: Row) -> bool:
+    """Whether a line of the file is one that `sample` writes whole."""
+    return {"id", "sample", "answer"} <= set(row) and isinstance(row.get("response", row.get("refused")), str)
+
+
 def verdict(row: Row, check: Callable[[str, str], bool | None]) -> str:
-    """ "correct", "wrong", "cut" or "undecided"."""
+    """ "correct", "wrong", "cut", "refused" (by the endpoint) or "undecided"."""
+    if "refused" in row:
+        return "refused"
     if row.get("finish_reason") == "length":
         return "cut"
     answer = final_answer(parse(with_tags(row["response"])).solution)

@@ -1,6 +1,6 @@
 """Processes that may be killed at any moment: requests in, replies out, none lost.
 
-    replies([{"gold": "\\\\frac12", "answer": "0.5"}], seconds=5)  -> ["ok"]
+    grade([("\\\\frac{\\\\pi}{2}", "\\\\pi/2"), ("5", None)])  -> ["ok", "unparsed"]
 
 A worker is `python -m helpers.workers`, one JSON object a line in each direction. Its budget for a
 request is processor time, not time by the clock, so that a busy machine changes no verdict; the system
@@ -22,12 +22,31 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers.equivalence import compare
+from helpers.equivalence import compare, quick
 
 ROOT = Path(__file__).parents[1]
 MEMORY = 2 << 30  # bytes of address space
 ATTEMPTS = 3
 PATIENCE = 60  # seconds by the clock for each second of budget: for a process that waits, not works
+
+
+def grade(
+    pairs: Sequence[tuple[str, str | None]],
+    tolerances: Sequence[float] | None = None,
+    seconds: int = 5,
+    workers: int | None = None,
+) -> list[str]:
+    """The verdict on each (gold, answer): ok, wrong, unparsed, timeout. An answer of None is unparsed.
+
+    `seconds` is the processor time that one pair may take, `workers` the number of processes (default:
+    all cores). Equal pairs are compared once, and no process starts where none is needed.
+    """
+    keys = [(g, a, t) for (g, a), t in zip(pairs, tolerances or [0.0] * len(pairs), strict=True)]
+    verdicts = {k: "unparsed" if k[1] is None else quick(*k) for k in keys}
+    hard = [k for k, verdict in verdicts.items() if verdict is None]
+    requests = [{"gold": g, "answer": a, "tolerance": t} for g, a, t in hard]
+    verdicts |= zip(hard, replies(requests, seconds, workers), strict=True)
+    return [verdicts[k] for k in keys]
 
 
 def replies(requests: Sequence[dict[str, Any]], seconds: int = 5, workers: int | None = None) -> list[str]:

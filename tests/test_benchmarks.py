@@ -208,3 +208,26 @@ def test_prompts_are_the_paper_s():
     assert benchmarks.prompt("countdown-hard", "Use 1, 2 and 3 to make 6.") == "Use 1, 2 and 3 to make 6."
     assert "take stdin as input" in benchmarks.prompt("livecodebench", "p")
     assert "without invoking it" in benchmarks.prompt("livecodebench", "p", "pick")
+
+
+def test_a_byte_order_mark_and_blank_lines_are_nothing(tmp_path):
+    row = json.dumps({"problem": "What is 2+3?", "answer": 5, "id": "a"}).encode()
+    (tmp_path / "m.jsonl").write_bytes(b"\xef\xbb\xbf" + row + b"\n\n  \n")
+    assert benchmarks.load("math500", tmp_path / "m.jsonl")["answer"].to_pylist() == ["5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("math500", {"problem": "p", "answer": None}),
+        ("math500", {"problem": "p", "answer": " "}),
+        ("math500", {"problem": "p", "answer": float("nan")}),
+        ("gsm8k", {"question": "p", "answer": "so it is\n#### "}),
+        ("olympiadbench", {"id": 1, "question": "p", "final_answer": [None]}),
+        ("olympiadbench", {"id": 1, "question": "p", "final_answer": []}),
+    ],
+)
+def test_a_problem_without_an_answer_is_named(name, row, tmp_path):
+    (tmp_path / "m.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(ValueError, match=r"m.jsonl, row 0: .*the answer is empty"):
+        benchmarks.load(name, tmp_path / "m.jsonl")

@@ -38,7 +38,9 @@ BAD = {  # a row, and the reason for which it is set aside
     "too long": row(0, response=render(["Wait, no. " * 10**6], "\\boxed{5}")),
     "mixed scripts": row(0, response=render([*STEPS, "Wait, 答えは五です。検算します。"], "\\boxed{5}")),
     "lone surrogate": row(0, problem="What \ud800 is it?"),
-    "answer not comparable": row(0, answer="x^2+1"),
+    "answer not comparable": row(0, answer="6", response=render(STEPS, "It is \\boxed{5 \\heartsuit}.")),
+    "no tags": row(0, response="It is 5, I think.\n\nIt is \\boxed{5}.".replace("\n\n", " ")),
+    "no tags and no boxed answer": row(0, response="It is five, I think."),
     "duplicate": row(1),
     "leak": row(0, problem="Tell me, how many of the ten green bottles are left on the wall?"),
     "unknown kind": row(0, kind="fine"),
@@ -96,11 +98,81 @@ def test_answers_decide_between_correct_and_wrong():
     collected = collect(enumerate(rows), read_local, "mine")
     assert {k: [t.id for t in v] for k, v in collected.traces.items()} == {
         "correct": ["trace-0", "trace-3"],
-        "wrong": ["trace-1"],
+        "wrong": ["trace-1", "trace-2"],
         "short": [],
     }
-    strict = collect(enumerate(rows[:1]), read_local, "mine", check=lambda found, expected: found == expected)
+    strict = collect(
+        enumerate(rows[:1]),
+        read_local,
+        "mine",
+        judge=lambda pairs: ["ok" if a == b else "wrong" for a, b in pairs],
+    )
     assert len(strict.traces["wrong"]) == 1
+
+
+def test_answers_that_need_algebra_are_judged_by_the_grader():
+    answers = [
+        ("\\$18", "18"),
+        ("9 \\text{ minutes}", "9"),
+        ("1{,}800", "1800"),
+        ("\\pi + x", "x+\\pi"),
+        ("x", "2x"),
+    ]
+    rows = [
+        row(i, response=render(STEPS, f"It is \\boxed{{{found}}}."), answer=expected)
+        for i, (found, expected) in enumerate(answers)
+    ]
+    collected = collect(enumerate(rows), read_local, "mine")
+    assert [t.id for t in collected.traces["correct"]] == [f"trace-{i}" for i in range(4)]
+    assert [t.id for t in collected.traces["wrong"]] == ["trace-4"] and not collected.aside
+
+
+def test_a_source_of_which_nothing_becomes_a_trace_says_why(tmp_path):
+    collected = collect(enumerate([{"problem": "p"}] * 3), read_local, "mine.jsonl")
+    with pytest.raises(ValueError, match="mine.jsonl: none of 3 rows became a trace, 3 of them for 'missing"):
+        write_collected(collected, tmp_path)
+    assert len((tmp_path / "aside.jsonl").read_text().splitlines()) == 3
+
+
+def test_what_follows_the_solution_s_tag_is_dropped_and_counted():
+    text = render(STEPS, "It is \\boxed{5}.", "correct", FRAMES["sky-t1"]) + "\n\nUser: what is 7+8?"
+    collected = collect(enumerate([row(1, response=text)]), read_local, "mine")
+    (trace,) = collected.traces["correct"]
+    assert render(trace.steps, trace.solution, "correct", trace.frame).endswith("<|end_of_solution|>")
+    assert collected.irregularities["text after the solution"] == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("What is 2+3?", "What is 2-3?", False),
+        ("Solve $x^2-5x+6=0$.", "Solve $x^2+5x-6=0$.", False),
+        ("Is $a<b$?", "Is $a>b$?", False),
+        ("Is $a \\le b$?", "Is $a < b$?", False),
+        ("Compute $a(b+c)$.", "Compute $ab+c$.", False),
+        ("What is 3.5 times 2?", "What is 35 times 2?", False),
+        ("What is 3.5 times 2?", "What is 3 5 times 2?", False),
+        ("What is $5!$?", "What is $5$?", False),
+        ("What is $2^{x+1}$?", "What is $2^x+1$?", False),
+        ("What is $|x|$?", "What is $x$?", False),
+        ("What is 5% of 80?", "What is 5 of 80?", False),
+        ("Find $f'(2)$.", "Find $f(2)$.", False),
+        ("The ratio is 3:4.", "The ratio is 34.", False),
+        ("What is $\\frac{1}{23}$?", "What is $\\frac{12}{3}$?", False),
+        ("What is 2 + 3 ?", "what is $2+3$", True),
+        ("What is 2 − 3?", "What is 2-3?", True),
+        ("Find $\\dfrac12$ of it.", "Find \\(\\frac{1}{2}\\) of it!", True),
+        ("Is $a \\leq b$?", "Is a ≤ b?", True),
+        ("A three-digit number is 1,000.", "A three digit number is 1000", True),
+        ("Compute $\\left(x^2\\right)$.", "Compute $(x^{2})$", True),
+        ("What is $2 \\times 3$?", "What is 2 × 3?", True),
+    ],
+)
+def test_signs_are_part_of_a_problem_and_typesetting_is_not(first, second, same):
+    rows = [row(0, problem=first), row(1, problem=second)]
+    collected = collect(enumerate(rows), read_local, "mine")
+    assert (len(collected.traces["correct"]) == 1) is same
+    assert (leak(first, blocks({"b": [second]})) == "b") is same
 
 
 def test_as_many_of_each_kind_as_asked_for():

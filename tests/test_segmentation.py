@@ -12,6 +12,7 @@ from helpers.segmentation import (
     WINDOW,
     boundaries,
     boundary_f1,
+    numbers_named,
     opens,
     paragraphs,
     segment,
@@ -197,3 +198,22 @@ def test_every_real_response_is_cut_without_loss():
         for text in (parsed.thought, response):
             assert "".join(segment(text)) == thought(segment(text)) == text
     assert missed == []  # the first word is told in advance, and no opening is lost by that
+
+
+@pytest.mark.parametrize(
+    ("reply", "named"),
+    [
+        ("3, 5", {2, 4}),
+        ("I found 2 steps: 3 and 5", {2, 4}),
+        ("I found 2 steps: 3 and 5.", {2, 4}),
+        ("[3], [5], [7]", {2, 4, 6}),
+        ("There are 3 of them.\n3\n5\n7\n", {2, 4, 6}),
+        ("<think>Sentence 3, 4, 5 and 6 might", set()),
+        ("<think>3, 4, 5 and 6?</think>\n\n3, 5", {2, 4}),
+        ("1 step begins, at 4", {3}),
+        ("None of them.", set()),
+        ("", set()),
+    ],
+)
+def test_numbers_are_those_of_the_list_that_a_model_gives(reply, named):
+    assert numbers_named(reply) == named

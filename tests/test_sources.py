@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from helpers.collection import collect
 from helpers.sources import (
     HUB,
     PROMPT,
@@ -196,3 +197,57 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "a.parquet").write_text("x")
     with pytest.raises(ValueError, match=r"a\.parquet is not a complete Parquet file"):
         list(file_rows(tmp_path / "a.parquet"))
+
+
+LAYOUTS = {
+    "openr1-math": {
+        "problem": "What is 2+3?", "answer": "5", "generations": ["<think>\nI add.\n</think>\n\n\\boxed{5}"],
+        "correctness_math_verify": [True], "is_reasoning_complete": [True],
+    },
+    "sky-t1": {
+        "conversations": [
+            {"from": "user", "value": "What is 2+3?"},
+            {"from": "assistant", "value": "I add.\n\nIt is \\boxed{5}."},
+        ]
+    },
+    "human-reasoning": {
+        "problem": "What is 2+3?", "solution": "I add.\n\nIt is \\boxed{5}.", "expected_answer": "5",
+    },
+    "numina-cot": {"source": "x", "problem": "What is 2+3?", "solution": "It is \\boxed{5}.", "messages": []},
+    None: {"problem": "What is 2+3?", "solution": "I add.\n\nIt is \\boxed{5}."},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_local_file_is_read_in_the_layout_that_its_columns_have(layout, kind, tmp_path):
+    path = tmp_path / f"mine.{kind}"
+    if kind == "jsonl":
+        path.write_text(json.dumps(LAYOUTS[layout]) + "\n")
+    else:
+        pq.write_table(pa.Table.from_pylist([LAYOUTS[layout]]), path)
+    rows, read, label, name = open_source(str(path))
+    collected = collect(rows, read, label, name, min_steps=1)
+    (trace,) = [t for made in collected.traces.values() for t in made]
+    assert trace.answer == "5" and trace.kind == ("short" if layout == "numina-cot" else "correct")
+    assert trace.steps == (() if layout == "numina-cot" else ("I add.",))
+    assert label == (f"mine.{kind} (columns of {layout})" if layout else f"mine.{kind}")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "<|im_start|>think\nI add.\n<|im_start|>answer\nIt is \\boxed{5}.",
+        "<|im_start|>think\nI add.\n\n<|im_start|>answer\nIt is \\boxed{5}.<|im_end|>",
+        "I add.\n\nIt is \\boxed {5}.",
+        "I add.\n\nIt is \\fbox{5}.",
+    ],
+)
+def test_s1_s_markers_and_other_boxes_part_the_thought_from_the_solution(response):
+    parsed = parse(read_local({"problem": "What is 2+3?", "response": response})[0].response)
+    assert parsed.thought == "I add." and parsed.solution.startswith("It is") and "<|" not in parsed.solution
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path):
+    (tmp_path / "mine.jsonl").write_bytes(b'\xef\xbb\xbf{"problem": "p"}\n')
+    assert [row for _, row in file_rows(tmp_path / "mine.jsonl")] == [{"problem": "p"}]

@@ -29,7 +29,17 @@ def endpoint(monkeypatch):
     """An endpoint on this machine; its attributes say how it behaves and what it was asked."""
     monkeypatch.setattr(teacher, "WAIT", 0.01)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    state = type("State", (), {"asked": [], "fail": lambda n: None, "message": answer, "finish": "stop"})
+    state = type(
+        "State",
+        (),
+        {
+            "asked": [],
+            "fail": lambda n: None,
+            "message": answer,
+            "finish": "stop",
+            "whole": lambda body: None,
+        },
+    )
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -42,7 +52,8 @@ def endpoint(monkeypatch):
                 self.send_error(status)
                 return
             choice = {"index": 0, "message": state.message(body), "finish_reason": state.finish}
-            reply = json.dumps({"choices": [choice], "usage": {"completion_tokens": 7}}).encode()
+            whole = state.whole(body) or {"choices": [choice], "usage": {"completion_tokens": 7}}
+            reply = json.dumps(whole).encode()
             self.send_response(200)
             self.end_headers()
             self.wfile.write(reply)
@@ -146,3 +157,42 @@ def test_a_model_behind_an_endpoint_names_boundaries(endpoint):
         "One is. Two is. Three is.", lambda p: chat(endpoint.url, "m", p)["response"]
     )
     assert steps == ("One is. ", "Two is. Three is.")
+
+
+@pytest.mark.parametrize("how", ["status 400", "an error under status 200"])
+def test_a_request_that_is_refused_is_set_aside_and_the_run_goes_on(endpoint, tmp_path, how):
+    path = tmp_path / "t.jsonl"
+    if how == "status 400":
+        endpoint.fail = lambda n: 400 if n == 2 else None
+    else:
+        endpoint.whole = lambda body: (
+            {"error": {"message": "too long"}} if "is 1+1" in body["messages"][0]["content"] else None
+        )
+    counts = sample(PROBLEMS, path, endpoint.url, "m", samples=1, concurrency=1)
+    assert counts["refused"] == 1 and counts.total() == len(PROBLEMS)
+    asked = len(endpoint.asked)
+    assert sample(PROBLEMS, path, endpoint.url, "m", samples=1) == counts and len(endpoint.asked) == asked
+    collected = collect(file_rows(path), read_local, "m")
+    assert card_of(collected) == {"refused by the endpoint": 1}
+
+
+@pytest.mark.parametrize("how", ["status 400", "an error under status 200"])
+def test_an_endpoint_that_refuses_everything_is_told_and_nothing_is_kept(endpoint, tmp_path, how):
+    if how == "status 400":
+        endpoint.fail = lambda n: 400
+    else:
+        endpoint.whole = lambda body: {"error": "no such model"}
+    with pytest.raises(ValueError, match=r"all of \d+ requests were refused: .* refuses the request"):
+        sample(PROBLEMS, tmp_path / "t.jsonl", endpoint.url, "m")
+    assert (tmp_path / "t.jsonl").read_text() == "" and len(endpoint.asked) == len(PROBLEMS)
+
+
+def test_content_in_parts_is_one_text_and_a_half_made_row_is_asked_again(endpoint, tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(PROBLEMS[0] | {"sample": 0, "response": [{"type": "text"}]}) + "\n")
+    endpoint.message = lambda body: {"content": [{"type": "text", "text": answer(body)["content"]}, " ."]}
+    assert sample(PROBLEMS[:1], path, endpoint.url, "m", samples=1).total() == 1
+    assert [type(row["response"]) for _, row in file_rows(path)] == [list, str]
+    endpoint.message = lambda body: {"content": [{"type": "text", "text": 5}]}
+    with pytest.raises(ValueError, match="not as chat completions do"):
+        chat(endpoint.url, "m", "?")
