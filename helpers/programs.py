@@ -18,17 +18,32 @@ from typing import Any
 
 from helpers import sandbox
 
-BLOCK = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
-IMPORTS = (  # what LiveCodeBench's own runner puts before a program
-    "from collections import *\nfrom functools import *\nfrom heapq import *\nfrom itertools import *\n"
-    "from math import *\nfrom typing import *\nimport bisect, collections, heapq, itertools, math\n"
-)
+FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)|()\S.*?[ \t:](`{3,}|~{3,})[ \t]*(\w*)[ \t]*")
 
 
 def extract_code(response: str) -> str | None:
-    """The last fenced block of code in a response, or None."""
-    blocks = BLOCK.findall(response)
-    return blocks[-1] if blocks else None
+    """The last fenced block of code in a response, or None.
+
+    A block that is never closed counts if it names its language, or if there is no other: a fence alone
+    after a block was meant to close it. The indentation of a fence is taken off its lines.
+    """
+    blocks: list[str] = []
+    fence, indent, named, lines = "", "", "", []
+    for line in response.split("\n"):
+        line = line.removesuffix("\r")
+        if not fence:
+            if opened := FENCE.fullmatch(line):
+                indent, fence, named = (opened[i] or opened[i + 3] or "" for i in (1, 2, 3))
+                lines = []
+        elif line.rstrip().endswith(fence) and (line.strip(fence[0] + " \t") == "" or fence[0] == "`"):
+            lines.append(line.rstrip()[: -len(fence)].rstrip(fence[0]))
+            blocks.append("\n".join(lines))
+            fence = ""
+        else:
+            lines.append(line.removeprefix(indent))
+    if fence and (named.strip() or not any(block.strip() for block in blocks)):
+        blocks.append("\n".join(lines))
+    return next((block for block in reversed(blocks) if block.strip()), blocks[-1] if blocks else None)
 
 
 def verdict(
@@ -45,8 +60,7 @@ def verdict(
     if not tests:
         raise ValueError("there is no test to run the program on: a program that nothing checks is not right")
     for test in tests:
-        program_here = program if entry is None else IMPORTS + program
-        outcome = sandbox.run(program_here, test["input"], entry, seconds, memory)
+        outcome = sandbox.run(program, test["input"], entry, seconds, memory)
         if outcome.status == "timeout":
             return "timeout"
         same = same_result if entry is not None else same_output
@@ -57,7 +71,7 @@ def verdict(
 
 def same_output(printed: str, expected: str) -> bool:
     """Equal line by line, white space at the ends aside; numbers may be written otherwise (1.50 for 1.5)."""
-    lines = [[line.split() for line in text.strip().splitlines()] for text in (printed, expected)]
+    lines = [[line.split() for line in text.strip().split("\n")] for text in (printed, expected)]
     return len(lines[0]) == len(lines[1]) and all(
         len(a) == len(b) and all(map(same_token, a, b)) for a, b in zip(*lines, strict=True)
     )

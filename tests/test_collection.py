@@ -61,7 +61,7 @@ def test_bad_rows_are_set_aside_with_their_reason_and_number_and_the_run_goes_on
 
 @given(st.lists(st.sampled_from([*BAD.values(), *(row(i) for i in range(5))]), max_size=12))
 def test_every_candidate_is_a_trace_or_set_aside(rows):
-    collected = collect(enumerate(rows), read_local, "mine")
+    collected = collect(enumerate(rows), read_local, "mine", judge=lambda pairs: ["unparsed"] * len(pairs))
     made = sum(map(len, collected.traces.values()))
     unreadable = sum(1 for a in collected.aside) + made - collected.candidates
     assert made + len(collected.aside) == len(rows) and 0 <= unreadable <= len(rows)

@@ -1,9 +1,12 @@
 """The sandbox: honest programs pass, wrong ones fail, and no hostile one passes or gets out."""
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -193,3 +196,98 @@ def test_the_last_block_of_code_is_the_answer():
     assert programs.extract_code(response) == "print(2)\n"
     assert programs.extract_code("```\nprint(3)") == "print(3)"
     assert programs.extract_code("no code") is None
+
+
+def how_of(user: int | None) -> str:
+    """What `how` finds in a process of its own that has no bubblewrap, as root or as another user."""
+    tools = Path(tempfile.mkdtemp())  # not pytest's folder, which is its user's alone
+    tools.chmod(0o755)
+    (tools / "unshare").symlink_to(shutil.which("unshare"))
+    code = "import sys; sys.path.insert(0, '.'); from helpers import sandbox; print(sandbox.how())"
+    python, become = sys.executable, []
+    if user is not None:
+        become = [shutil.which("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        usable = [
+            p for p in (python, "/usr/bin/python3")
+            if os.path.exists(p) and subprocess.run([*become, p, "-c", ""], capture_output=True).returncode == 0
+        ]  # fmt: skip
+        if not usable or subprocess.run([*become, "test", "-r", sandbox.__file__]).returncode:
+            pytest.skip("no Python here, or no checkout, that another user may read")
+        python = usable[0]
+    ran = subprocess.run(
+        [*become, python, "-c", code], cwd=Path(__file__).parents[1], env={"PATH": str(tools)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    shutil.rmtree(tools)
+    return ran.stdout.strip() or ran.stderr
+
+
+@pytest.mark.skipif("namespaces" not in KINDS, reason="user namespaces do not work here")
+def test_namespaces_are_found_where_there_is_no_bubblewrap():
+    assert how_of(None) == "namespaces"
+
+
+@pytest.mark.skipif("namespaces" not in KINDS or os.geteuid() != 0, reason="needs root, to become another")
+def test_namespaces_are_found_by_another_user_too():
+    assert how_of(65534) == "namespaces"
+
+
+PRELUDE = (
+    "d = defaultdict(int)\nd[0] = bisect_left([1, 3], 3) + deepcopy([1])[0] + len(re.findall('a', 'aba'))\n"
+)
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    "program",
+    [
+        "print(4)\nexit()",
+        "print(4)\nquit(0)",
+        PRELUDE + "print(d[0])",
+        "from __future__ import annotations\nh = []\nheappush(h, 4)\nx: List[int] = h\nprint(x[0])",
+        "def deep(n):\n    return 4 if n == 0 else deep(n - 1)\nprint(deep(49_000))",
+        "@cache\ndef deep(n):\n    return 4 if n == 0 else deep(n - 1)\nprint(deep(20_000))",
+        "print(gcd(8, 12), end='')",
+    ],
+)
+def test_programs_may_use_what_livecodebench_s_runner_gives_them(kind, program):
+    assert programs.verdict(program, [{"input": "", "output": "4\n"}]) == "ok"
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    "program",
+    [
+        PRELUDE + "class Solution:\n    def four(self) -> List[int]:\n        return d[0]",
+        "from __future__ import annotations\nclass Solution:\n    def four(self):\n        return gcd(8, 12)",
+        "@cache\ndef deep(n):\n    return 4 if n == 0 else deep(n - 1)\ndef four():\n    return deep(20_000)",
+    ],
+)
+def test_so_may_functions(kind, program):
+    assert programs.verdict(program, [{"input": "", "output": "4"}], entry="four") == "ok"
+
+
+@needs_sandbox
+@pytest.mark.parametrize("text", ["a\u2028b", "a\x0bb", "a\x85b", "a\u2029"])
+def test_a_line_ends_at_a_line_feed_alone(kind, text):
+    tests = [{"input": json.dumps(text, ensure_ascii=False) + "\n1", "output": json.dumps(text + "1")}]
+    assert programs.verdict("def join(s, k): return s + str(k)", tests, entry="join") == "ok"
+
+
+@pytest.mark.parametrize(
+    ("response", "code"),
+    [
+        ("~~~python\nprint(4)\n~~~\n", "print(4)\n"),
+        ("```python\nprint(5)\n```\n\n```\n", "print(5)\n"),
+        ("```python\nprint(6)\n```\n\n```\nThis prints six.", "print(6)\n"),
+        ("1. So:\n   ```python\n   if 1:\n       print(7)\n   ```\n", "if 1:\n    print(7)\n   "),
+        ('```python\ns = "```"\nprint(8)\n```', 's = "```"\nprint(8)\n'),
+        ("````python\nx = '''\n```\n'''\nprint(9)\n````", "x = '''\n```\n'''\nprint(9)\n"),
+        ("Code: ```python\nprint(10)\n```", "print(10)\n"),
+        ("```python\r\nprint(11)\r\n```\r\n", "print(11)\n"),
+        ("```python\nprint(1)\n```\nno:\n```python\nprint(12", "print(12"),
+        ("```python\nprint(13)```", "print(13)"),
+    ],
+)
+def test_fences_as_models_write_them(response, code):
+    assert programs.extract_code(response) == code
