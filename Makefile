@@ -19,10 +19,10 @@ help:
 	@sed -n 's/^# //p' Makefile
 
 reproduce: .venv/core
-	@exec $(BIN)/python -m helpers.chain reproduce --recipe $(RECIPE) --cores $(CORES) $(if $(SEEDS),--seeds $(SEEDS))
+	@exec $(BIN)/python -m helpers.chain reproduce --recipe '$(RECIPE)' --cores $(CORES) $(if $(SEEDS),--seeds $(SEEDS))
 
 report: .venv/core
-	@$(BIN)/python -m helpers.reference $(RECIPE) --rebuild
+	@$(BIN)/python -m helpers.reference '$(RECIPE)' --rebuild
 
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile

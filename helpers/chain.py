@@ -19,7 +19,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,7 @@ import pyarrow.parquet as pq
 
 from helpers import devices, provenance, warm
 from helpers import recipe as recipes
-from helpers.processes import die_with_parent, quiet_environment
+from helpers.processes import die_with_parent, quiet_environment, socket_folder
 from helpers.progress import EVENT, Progress, minutes
 
 
@@ -39,6 +38,8 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
     In two stages, so that arms which are made again and come out the same are not trained on again.
     """
     recipe = recipes.load(name, seeds=seeds)
+    for line in short_contexts(recipe):
+        print(line)
     wanted, here = recipe["03_lora_training"].get("gpus", 0), len(devices.visible())
     if wanted > here:
         raise ValueError(
@@ -46,7 +47,10 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
         )
     out = Path("outputs", recipe["recipe"])
     out.mkdir(parents=True, exist_ok=True)
-    config = [f"recipe={name}", *([f"seeds={','.join(map(str, seeds))}"] if seeds else [])]
+    config = [
+        f"recipe={recipes.find(name, Path('notebooks'))}",
+        *([f"seeds={','.join(map(str, seeds))}"] if seeds else []),
+    ]
     with locked(out / ".lock"):
         check_tables(out)
         progress = Progress(recipe, out, cores)
@@ -68,6 +72,25 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
     else:
         print(f"Nothing to do: {out} is complete. Report: {report}")
     return 0
+
+
+def short_contexts(recipe: dict[str, Any]) -> list[str]:
+    """A line for each model of a recipe whose positions are too few for all the tokens it may generate."""
+    shapes = json.loads(Path(__file__).with_name("shapes.json").read_text())
+    lines = []
+    for name in (recipe["base_model"], *recipe["models"].values()):
+        path = Path("notebooks", name, "config.json")
+        config = json.loads(path.read_text()) if path.exists() else shapes.get(name, {})
+        positions, asked = (
+            config.get("max_position_embeddings"),
+            recipe["04_evaluation"].get("max_new_tokens", 0),
+        )
+        if positions and asked >= positions:
+            lines.append(
+                f"{name} has {positions:,} positions and max_new_tokens is {asked:,}: each is cut at "
+                "what its prompt leaves"
+            )
+    return lines
 
 
 @contextlib.contextmanager
@@ -173,7 +196,7 @@ def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     tell("start", job=job)
     try:
-        with tempfile.TemporaryDirectory() as sockets:  # TCP ports may collide where many kernels start
+        with socket_folder() as sockets:  # TCP ports may collide where many kernels start
             executed = papermill.execute_notebook(
                 source,
                 str(partial),

@@ -18,10 +18,13 @@ def encode(
     """Examples with `input_ids` and `labels`, and how many of them the length limit cut.
 
     Labels are -100 in the prompt. A cut example loses its end, where the answer is: watch the count.
+    A response is text and nothing else: what looks like a special token in it is read letter by letter, and
+    one end token follows, also where the text brought the end's name along.
     """
     prompts = tokenizer([prompt_text(tokenizer, p) for p in problems], add_special_tokens=False)["input_ids"]
-    ended = [response + tokenizer.eos_token for response in responses]
-    completions = tokenizer(ended, add_special_tokens=False)["input_ids"]
+    texts = [response.removesuffix(tokenizer.eos_token) for response in responses]
+    encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    completions = [ids + [tokenizer.eos_token_id] for ids in encoded]
     rows, cut = [], 0
     for prompt, completion in zip(prompts, completions, strict=True):
         cut += len(prompt) + len(completion) > max_length

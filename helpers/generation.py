@@ -9,6 +9,7 @@ calls, beside the one in helpers/vllm_engine.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -38,10 +39,33 @@ class Response:
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, problem: str, system: str | None = None) -> str:
-    """The problem in the model's chat template, ready for the assistant's turn."""
+    """The problem in the model's chat template, ready for the assistant's turn.
+
+    A `<think>` with which the template opens that turn is left out: the responses of the arms bring their
+    own, and short ones have none.
+    """
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": problem})
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return re.sub(r"<think>\s*\Z", "", text)
+
+
+def limits(lengths: Sequence[int], max_new_tokens: Sequence[int], positions: int | None) -> list[int]:
+    """How many tokens each response may have: `max_new_tokens`, or what the model's positions leave a prompt.
+
+    Says how many are limited by the positions. ValueError for a prompt that leaves no room.
+    """
+    if positions is None:
+        return list(max_new_tokens)
+    if max(lengths, default=0) >= positions:
+        raise ValueError(f"a prompt has {max(lengths):,} tokens, and the model {positions:,} positions")
+    found = [min(new, positions - length) for length, new in zip(lengths, max_new_tokens, strict=True)]
+    if less := [f for f, new in zip(found, max_new_tokens, strict=True) if f < new]:
+        print(
+            f"{len(less):,} of {len(found):,} responses may have {min(less):,} tokens or a few more, not "
+            f"{max(max_new_tokens):,}: the model has {positions:,} positions"
+        )
+    return found
 
 
 def generate(
@@ -78,14 +102,17 @@ def stream(
     is in its batch.
     """
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    lengths = [len(prompt) for prompt in prompts]
+    allowed = limits(lengths, [max_new_tokens] * len(prompts), models.positions_of(model.config))
+    ends = models.ends_of(model.generation_config, tokenizer)
     model.eval()
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation("grouped")
-    for rows in batches([len(p) for p in prompts], batch_size, batch_tokens, max_new_tokens):
+    for rows in batches(lengths, batch_size, batch_tokens, max_new_tokens):
         draws = None if temperature == 0 else [np.random.default_rng(seeds[i]) for i in rows]
-        made = decode(model, tokenizer, [prompts[i] for i in rows], max_new_tokens, temperature, draws)
-        for k, ids in made:
-            finished = bool(ids) and ids[-1] == tokenizer.eos_token_id
+        part = [prompts[i] for i in rows], [allowed[i] for i in rows]
+        for k, ids in decode(model, tokenizer, *part, temperature, draws):
+            finished = bool(ids) and ids[-1] in ends
             text = tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=False)
             yield rows[k], Response(text, len(ids) - finished, finished)
 
@@ -111,19 +138,24 @@ def decode(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[list[int]],
-    max_new_tokens: int,
+    allowed: list[int],
     temperature: float = 0.0,
     draws: list[np.random.Generator] | None = None,
 ) -> Iterator[tuple[int, list[int]]]:
-    """The number of each prompt with the tokens that follow it, end token included, soon after they end."""
-    width, eos = max(map(len, prompts)), tokenizer.eos_token_id
-    padded = [[tokenizer.pad_token_id] * (width - len(p)) + p for p in prompts]
+    """The number of each prompt with the tokens that follow it, end token included, soon after they end.
+
+    Each has as many tokens as are `allowed` to it. Without a pad token the end token pads: it is masked.
+    """
+    width, ends = max(map(len, prompts)), models.ends_of(model.generation_config, tokenizer)
+    pad = next(iter(ends), 0) if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    padded = [[pad] * (width - len(p)) + p for p in prompts]
     ids = torch.tensor(padded, device=model.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
     made: list[list[int]] = [[] for _ in prompts]
     rows = torch.arange(len(prompts))
     positions, cache = mask.cumsum(-1).sub(1).clamp(min=0), cache_of(model)
-    for step in range(max_new_tokens):
+    over = [False] * len(prompts)
+    for step in range(max(allowed)):
         out = model(
             input_ids=ids,
             attention_mask=mask,
@@ -135,14 +167,15 @@ def decode(
         logits = out.logits[:, -1]
         ids = choose(logits, temperature, None if draws is None else [draws[row] for row in rows.tolist()])
         for row, token in zip(rows.tolist(), ids[:, 0].tolist(), strict=True):
-            if not made[row] or made[row][-1] != eos:
+            if not over[row]:
                 made[row].append(token)
+                over[row] = token in ends or len(made[row]) >= allowed[row]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         positions = positions[:, -1:] + 1
         if step % COMPACT_EVERY == COMPACT_EVERY - 1:
-            keep = torch.tensor([k for k, row in enumerate(rows.tolist()) if made[row][-1] != eos])
+            keep = torch.tensor([k for k, row in enumerate(rows.tolist()) if not over[row]])
             if len(keep) < len(rows):
-                yield from ((row, made[row]) for row in rows.tolist() if made[row][-1] == eos)
+                yield from ((row, made[row]) for row in rows.tolist() if over[row])
                 if len(keep) == 0:
                     return
                 rows, ids, mask, positions = rows[keep], ids[keep], mask[keep], positions[keep]

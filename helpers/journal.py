@@ -21,13 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from helpers.benchmarks import prompt
 from helpers.conditions import arm_of
 from helpers.generation import Response
 
 SYNC_EVERY = 2.0  # seconds between the moments at which lines are forced onto the disk
-LARGE = 100 << 20  # bytes; a larger file is known by its size and time, not by its content
+LARGE = 100 << 20  # bytes; a larger file is known by its size, its first and its last megabyte
+
+PLAN = b"plan"  # the key in the metadata of a Parquet file
 
 Request = dict[str, Any]
 Engine = Callable[[Sequence[Request]], Iterator[tuple[int, Response]]]
@@ -92,10 +95,37 @@ def fingerprint(base_model: str, adapters: str | Path, condition: str, seed: int
     for folder in filter(Path.is_dir, folders):
         for path in sorted(folder.iterdir()):
             if path.suffix in (".safetensors", ".json", ".jinja", ".txt") and path.name != "training.json":
-                known = path.stat()
-                large = known.st_size > LARGE
-                found.append([known.st_size, known.st_mtime_ns] if large else path.read_bytes().hex())
+                found.append(content(path))
     return digest(found, 16)
+
+
+def content(path: Path) -> str | list[Any]:
+    """What a file is known by, wherever it is moved: its bytes, of a large one its size and its ends."""
+    size = path.stat().st_size
+    if size <= LARGE:
+        return path.read_bytes().hex()
+    with path.open("rb") as file:
+        start = file.read(1 << 20)
+        file.seek(-(1 << 20), os.SEEK_END)
+        return [size, start.hex(), file.read().hex()]
+
+
+def plan_of(todo: Sequence[Request]) -> str:
+    """A hash of all that a condition's table of responses depends on, gold answers included."""
+    return digest([[r["key"], r["answer"], r.get("tolerance")] for r in todo], 16)
+
+
+def is_stored(todo: Sequence[Request], path: Path) -> bool:
+    """Whether a file has the responses to just these requests; a line says so where it has others."""
+    if not path.exists():
+        return False
+    try:
+        stored = (pq.read_schema(path).metadata or {}).get(PLAN, b"").decode()
+    except (pa.ArrowInvalid, OSError):
+        stored = ""
+    if stored != plan_of(todo):
+        print(f"{path}: made under other parameters, weights or problems, so it is made again")
+    return stored == plan_of(todo)
 
 
 def complete(todo: Sequence[Request], engine: Engine, folder: str | Path) -> list[Response]:
@@ -158,7 +188,10 @@ def reopened(path: Path) -> int:
 
 
 def table(todo: Sequence[Request], responses: Sequence[Response]) -> pa.Table:
-    """A row a response, beside the problem's own columns; sample and its seed where there may be several."""
+    """A row for each response with the problem's own columns, and the plan as metadata (see `plan_of`).
+
+    Sample and its seed are there where there may be several.
+    """
     rows = []
     for r, response in zip(todo, responses, strict=True):
         row = {k: r[k] for k in ("benchmark", "problem_id")}
@@ -168,4 +201,5 @@ def table(todo: Sequence[Request], responses: Sequence[Response]) -> pa.Table:
         row |= {"response": response.text, "tokens": response.tokens, "finished": response.finished}
         rows.append(row)
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table({name: [row.get(name) for row in rows] for name in columns})
+    made = pa.table({name: [row.get(name) for row in rows] for name in columns})
+    return made.replace_schema_metadata({PLAN: plan_of(todo)})

@@ -14,6 +14,8 @@ from peft import PeftModel
 from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
+    GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -67,6 +69,27 @@ def tokenizer_of(path: str | Path) -> PreTrainedTokenizerBase:
     For a Qwen2 model, AutoTokenizer would put Qwen's own splitting rules in place of those in tokenizer.json.
     """
     return PreTrainedTokenizerFast.from_pretrained(path)
+
+
+def ends_of(config: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens that end a response: all of the generation configuration, and the tokenizer's own."""
+    given = getattr(config, "eos_token_id", None)
+    found = [*(given if isinstance(given, list) else [given]), tokenizer.eos_token_id]
+    return frozenset(token for token in found if token is not None)
+
+
+def positions_of(config: PreTrainedConfig) -> int | None:
+    """How many tokens a model can look at, stretched positions included; None where it does not say."""
+    config = config.get_text_config()
+    found = getattr(config, "max_position_embeddings", None)
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if (
+        found
+        and rope.get("rope_type", rope.get("type")) in ("yarn", "linear", "dynamic")
+        and "factor" in rope
+    ):
+        found = max(found, int(rope.get("original_max_position_embeddings", found) * rope["factor"]))
+    return found
 
 
 def load_condition(

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -35,3 +36,9 @@ def quiet_environment(threads: int) -> None:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "JUPYTER_PATH": os.pathsep.join(filter(None, kernels)),
     }
+
+
+def socket_folder() -> tempfile.TemporaryDirectory:
+    """A folder for sockets, whose names the system limits to 107 bytes: in /tmp where TMPDIR is too long."""
+    usual = tempfile.gettempdir()
+    return tempfile.TemporaryDirectory(dir=usual if len(os.fsencode(usual)) < 70 else "/tmp")

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -44,6 +45,28 @@ TOP: dict[str, Any] = {
     "more_seeds": {},
 }
 FROM_THE_TOP = {"output_dir", "base_model", "conditions", "arms", "seed", "seeds", "more_seeds"}
+
+
+class Loader(yaml.SafeLoader):
+    """YAML's safe loader without its surprises: 010 is ten, 1:30 and yes are texts, no key may repeat."""
+
+    yaml_implicit_resolvers = {
+        first: [r for r in resolvers if r[0] not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:bool")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                line = node.value[i][0].start_mark.line + 1
+                raise ValueError(f"line {line}: the key {key!r} is there twice")
+        return super().construct_mapping(node, deep)
+
+
+Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+$"), list("-+0123456789"))
+Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(?:[tT]rue|[fF]alse)$"), list("tTfF"))
+Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 
 
 def load(name: str, folder: str | Path = "notebooks", seeds: list[int] | None = None) -> dict[str, Any]:
@@ -73,7 +96,7 @@ def find(name: str, folder: Path) -> Path:
 def read(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8-sig"), Loader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError("not valid YAML: " + " ".join(str(error).split())) from error
     if not isinstance(found, dict):
@@ -103,11 +126,13 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
     if min(all_seeds(recipe)) < 0:
         raise ValueError(f"seeds: {min(all_seeds(recipe))} is negative")
     check_base_model("base_model", recipe["base_model"], folder)
+    recipe["base_model"] = os.path.expanduser(recipe["base_model"])
     for size, name in recipe["models"].items():
         if not re.fullmatch(SIZE, str(size)):
             raise ValueError(f"models: {size!r} is no size: a number and m or b, as in 500m or 7b")
         check_type(f"models: {size}", name, "")
         check_base_model(f"models: {size}", name, folder)
+    recipe["models"] = {size: os.path.expanduser(name) for size, name in recipe["models"].items()}
     for notebook in NOTEBOOKS:
         recipe[notebook] = recipe.get(notebook) or {}
         check_section(notebook, recipe[notebook], folder)
@@ -184,6 +209,8 @@ def check_type(key: str, value: Any, example: Any) -> None:
             check_type(f"{key}: {item!r}", item, example[0])
         return
     numbers_match = type(example) is float and type(value) is int
+    if type(value) is float and not math.isfinite(value):
+        raise ValueError(f"{key}: a number is expected, not {value}")
     if example is None or type(value) is type(example) or numbers_match:
         return
     hint = ": YAML wants a point, as in 1.0e-3" if type(example) is float and is_number(value) else ""

@@ -36,7 +36,8 @@ DEVICES = ("null", "zero", "random", "urandom")
 # globals, not as lines before the program, which may have to begin with `from __future__`.
 DRIVER = """
 import builtins, json, os, resource, runpy, sys
-sys.argv, (seconds, memory, processes, files, entry) = ["main.py"], json.loads(sys.argv[1])
+seconds, memory, processes, files, entry, modules = json.loads(sys.argv[1])
+sys.argv = ["main.py"]
 for name, value in [("CPU", seconds), ("AS", memory), ("NPROC", processes), ("FSIZE", files),
                     ("CORE", 0), ("NOFILE", 256)]:
     resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value + (name == "CPU")))
@@ -46,7 +47,7 @@ resource.setrlimit(resource.RLIMIT_STACK, (stack, most))
 sys.setrecursionlimit(50000)
 builtins.exit = builtins.quit = sys.exit
 names = {}
-for module in "%s".split():
+for module in modules.split():
     exec("from " + module + " import *\\nimport " + module, names)
 exec("from builtins import *", names)
 del names["__builtins__"]
@@ -64,7 +65,8 @@ else:
     owner = found["Solution"]() if "Solution" in found else None
     result = (getattr(owner, entry) if owner is not None else found[entry])(*arguments)
     os.write(answers, json.dumps(result).encode())
-""" % (
+"""
+MODULES = (
     "string re datetime collections heapq bisect copy math random statistics itertools functools operator io "
     "sys json typing"
 )
@@ -151,7 +153,7 @@ def _run(candidate: str, program: str, stdin: str, entry: str | None, seconds: i
     """`run` in a given kind of sandbox."""
     import json
 
-    limits = json.dumps([seconds, memory, PROCESSES, FILES, entry])
+    limits = json.dumps([seconds, memory, PROCESSES, FILES, entry, MODULES])
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         paths = [Path(folder, name) for name in ("program", "root")]
         for path in (Path(folder), *paths):

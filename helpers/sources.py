@@ -225,7 +225,7 @@ def file_rows(path: str | Path) -> Numbered:
 
     ValueError at once where there is no such file, or it is of another kind.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.exists():
         raise ValueError(f"{path} does not exist: give the path of a .jsonl or .parquet file")
     if path.suffix not in (".jsonl", ".parquet"):

@@ -12,6 +12,7 @@ Weights that are trained are in fp32 whatever the base model's are, as fp16 on a
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -157,19 +158,54 @@ def fit(
             "seconds": round(clock.seconds(), 1), "trained_parameters": trained_parameters}  # fmt: skip
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, record: dict, folder: Path) -> None:
-    """Write the adapter (or the full model) with its record and card: the folder is whole or not there."""
-    partial = partial_of(folder)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    adapters.finish(partial, record, folder)
+def texts_of(arm: str | Path, traces: int) -> tuple[list[str], list[str]]:
+    """The problems and responses of an arm's file, of its first so many traces or, for 0, of all."""
+    table = read_table(arm)
+    problems, responses = (first(table[name].to_pylist(), traces) for name in ("problem", "response"))
+    return problems, responses
 
 
-def partial_of(folder: Path) -> Path:
-    """Where a folder is put together: beside it, and not there yet."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    return partial
+def plan_of(
+    base_model: str, arm: str | Path, condition: str, seed: int, method: str, rank: int, alpha: int,
+    learning_rate: float, epochs: int, batch_size: int, max_length: int, traces: int = 0, **_: object,
+) -> dict[str, object]:  # fmt: skip
+    """All that trained weights depend on, as plain values; texts and base model by hashes of their content.
+
+    Where and in how many parts it is computed (GPUs, micro-batches, checkpoints) is left out: that changes
+    the rounding alone, and no finished training is done again for it.
+    """
+    problems, responses = texts_of(arm, traces)
+    return {
+        "condition": condition, "seed": seed, "method": method, "rank": rank, "alpha": alpha,
+        "learning_rate": learning_rate, "epochs": epochs, "batch_size": batch_size,
+        "max_length": max_length, "traces": len(problems),
+        "base_model_sha256": journal.fingerprint(base_model, "", "base", seed),
+        "data_sha256": data_hash(problems, responses),
+    }  # fmt: skip
+
+
+def is_trained(folder: str | Path, plan: dict[str, object]) -> bool:
+    """Whether a folder has the weights of just this plan; says what differs where they are another one's."""
+    path = Path(folder) / "training.json"
+    if not path.exists():
+        return False
+    record = json.loads(path.read_text())
+    differ = [f"{k} was {record.get(k)!r} and is {v!r}" for k, v in plan.items() if record.get(k) != v]
+    if differ:
+        print(f"{Path(folder).name}: {'; '.join(differ)}, so it is trained again")
+    return not differ
+
+
+def refuse_unlabelled(rows: Dataset, max_length: int) -> None:
+    """ValueError where prompts are so long that no token of a response is left; a line where some are."""
+    bare = sum(all(label == -100 for label in labels) for labels in rows["labels"])
+    if bare == len(rows):
+        raise ValueError(
+            f"max_length is {max_length} tokens and no prompt of {bare} is shorter: no token of a response "
+            "would be trained on. Raise max_length."
+        )
+    if bare:
+        print(f"{bare} of {len(rows)} traces keep no token of their response within {max_length} tokens")
 
 
 def train(
@@ -195,27 +231,31 @@ def train(
     `traces` takes the first so many of the arm, 0 all. `folder` is OUT/adapters/RUN; checkpoints go to
     OUT/checkpoints and are removed at the end. Run again after a kill, it goes on where it was.
     """
-    folder, table = Path(folder), read_table(arm)
-    problems, responses = (first(table[name].to_pylist(), traces) for name in ("problem", "response"))
-    plan = {
-        "recipe": folder.parents[1].name, "condition": condition, "seed": seed, "base_model": base_model,
-        "method": method, "rank": rank, "alpha": alpha, "learning_rate": learning_rate, "epochs": epochs,
-        "batch_size": batch_size, "max_length": max_length, "traces": len(problems),
-        "data_sha256": data_hash(problems, responses),
-    }  # fmt: skip
+    folder = Path(folder)
+    problems, responses = texts_of(arm, traces)
+    plan = plan_of(
+        base_model, arm, condition, seed, method, rank, alpha, learning_rate, epochs, batch_size,
+        max_length, traces,
+    )  # fmt: skip
     tokenizer = models.tokenizer_of(base_model)
     rows, cut = encode(tokenizer, problems, responses, max_length)
-    whose = journal.fingerprint(base_model, folder.parent, "base", seed)
+    refuse_unlabelled(rows, max_length)
     # one process trains while others wait, so all see the same folders
     work = checkpoints.folder_of(
-        folder.parents[1] / "checkpoints", folder.name, [whose, processes(), micro_batch, *plan.values()]
+        folder.parents[1] / "checkpoints", folder.name, [processes(), micro_batch, *plan.values()]
     )
     log = fit(
         lambda: prepare(models.load(base_model, method)[0], method, rank, alpha, seed),
         tokenizer, rows, learning_rate, epochs, batch_size, seed, work, condition, micro_batch,
         checkpoint_steps, work / "weights", gradient_checkpointing=checkpointing,
     )  # fmt: skip
-    record = plan | {"cut": cut} | log | {"tokens_per_second": round(log["tokens"] / log["seconds"])}
+    record = (
+        {"recipe": folder.parents[1].name}
+        | plan
+        | {"base_model": base_model, "cut": cut}
+        | log
+        | {"tokens_per_second": round(log["tokens"] / log["seconds"])}
+    )
     if int(os.environ.get("RANK", "0")) == 0:
         folder.parent.mkdir(parents=True, exist_ok=True)
         adapters.finish(work / "weights", record, folder)

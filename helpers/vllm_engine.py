@@ -26,9 +26,10 @@ from typing import Any
 import torch
 
 from helpers.conditions import arm_of
-from helpers.generation import Response, prompt_text
+from helpers.generation import Response, limits, prompt_text
 
 ROOT = Path(__file__).parents[1]
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values of max_lora_rank that vLLM 0.32 takes from 8 on
 
 
 def respond(
@@ -149,14 +150,32 @@ def engine_arguments(job: dict[str, Any], longest: int, ranks: Sequence[int]) ->
         "seed": 0,
     }
     if ranks:
-        known = (8, 16, 32, 64, 128, 256, 320, 512)
-        rank = next((r for r in known if r >= max(ranks)), max(ranks))
+        rank = rank_for(max(ranks))
         found |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": min(len(ranks), 8)}
     return found | job["options"]
 
 
+def rank_for(rank: int) -> int:
+    """The rank that vLLM is told for an adapter: the next one of those that it knows; ValueError above."""
+    found = next((known for known in RANKS if known >= rank), None)
+    if found is None:
+        raise ValueError(f"vLLM serves LoRA adapters up to rank {RANKS[-1]}, not {rank}: merge the adapter")
+    return found
+
+
+def generation_config(model: str) -> Any:
+    """A model's generation configuration, None where it has none."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(model)
+    except OSError:
+        return None
+
+
 def work(job: dict[str, Any], answers: Any) -> None:
     """Run one engine and write a line of JSON for each response as it finishes; what a process does."""
+    from transformers import AutoConfig
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
     from vllm.sampling_params import RequestOutputKind
@@ -169,9 +188,13 @@ def work(job: dict[str, Any], answers: Any) -> None:
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     adapters = sorted({r["adapter"] for r in requests if r["adapter"]})
     ranks = [json.loads(Path(a, "adapter_config.json").read_text())["r"] for a in adapters]
-    longest = max(len(p) + r["max_new_tokens"] for p, r in zip(prompts, requests, strict=True))
+    positions = models.positions_of(AutoConfig.from_pretrained(job["model"], trust_remote_code=False))
+    lengths = [len(prompt) for prompt in prompts]
+    allowed = limits(lengths, [r["max_new_tokens"] for r in requests], positions)
+    longest = max(length + new for length, new in zip(lengths, allowed, strict=True))
+    ends = models.ends_of(generation_config(job["model"]), tokenizer)
     engine = LLM(**engine_arguments(job, longest, ranks)).llm_engine
-    for r, ids in zip(requests, prompts, strict=True):
+    for r, ids, most in zip(requests, prompts, allowed, strict=True):
         lora = (
             LoRARequest(r["adapter"], adapters.index(r["adapter"]) + 1, r["adapter"])
             if r["adapter"]
@@ -179,9 +202,9 @@ def work(job: dict[str, Any], answers: Any) -> None:
         )
         sampling = SamplingParams(
             temperature=r["temperature"],
-            max_tokens=r["max_new_tokens"],
+            max_tokens=most,
             seed=r["sample_seed"] if r["temperature"] > 0 else None,
-            stop_token_ids=[tokenizer.eos_token_id],
+            stop_token_ids=sorted(ends),
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
@@ -189,8 +212,9 @@ def work(job: dict[str, Any], answers: Any) -> None:
     while engine.has_unfinished_requests():
         for output in engine.step():
             if output.finished:
-                ids = [t for t in output.outputs[0].token_ids if t != tokenizer.eos_token_id]
+                ids = list(output.outputs[0].token_ids)
                 finished = output.outputs[0].finish_reason == "stop"
+                ids = ids[:-1] if ids and ids[-1] in ends else ids
                 text = tokenizer.decode(ids, skip_special_tokens=False)
                 row = {"number": int(output.request_id), "text": text, "tokens": len(ids)}
                 answers.write(json.dumps(row | {"finished": finished}).encode() + b"\n")

@@ -24,13 +24,12 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from helpers.processes import die_with_parent, quiet_environment
+from helpers.processes import die_with_parent, quiet_environment, socket_folder
 
 ADDRESS = "WARM_STARTS"  # the environment variable with the path of the server's socket
 LONGEST = 1 << 20  # bytes of a request
@@ -41,7 +40,7 @@ ALWAYS = ("papermill", "ipykernel.kernelapp", "helpers.chain", "helpers.warm_ker
 @contextlib.contextmanager
 def serving() -> Iterator[dict[str, str]]:
     """Hold a server; yields the environment variable by which jobs find it, nothing where there is none."""
-    with tempfile.TemporaryDirectory() as folder:
+    with socket_folder() as folder:
         path = str(Path(folder, "socket"))
         if sys.platform != "linux" or len(path) > LONGEST_PATH:
             yield {}

@@ -9,6 +9,7 @@ from helpers import examples, losses, models, puzzles, training
 from helpers.explorer_widget import explore_losses
 from helpers.perturbations import Perturbed, Step, perturb
 from helpers.traces import Trace
+from tests import tiny
 from tests.test_explorer import ATTACKS, HOSTILE, Reader, parts
 
 BASE = Path(__file__).parents[1] / "base_model"
@@ -30,7 +31,7 @@ def adapters(base, tmp_path_factory):
     rows, _ = examples.encode(tokenizer, [p.trace.problem for p in made], [p.response for p in made], 1024)
     model = training.prepare(model, "lora", rank=4, alpha=8, seed=0)
     training.fit(model, tokenizer, rows, 1e-2, 1, 4, 0, folder / "log")
-    training.save(model, tokenizer, {}, folder / "shuffle-100.s0")
+    tiny.save(model, tokenizer, {}, folder / "shuffle-100.s0")
     return folder
 
 

@@ -1,5 +1,8 @@
 """A wrong recipe stops with one line that names file, key and the nearest valid name."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -170,3 +173,54 @@ def test_parameters_are_read_from_the_tagged_cell_alone(tmp_path):
 def test_the_laptop_recipe_holds_the_21_conditions_of_the_study():
     conditions = recipe.load("laptop", NOTEBOOKS)["conditions"]
     assert set(conditions) == {"base", "correct.full", *ARMS} and len(conditions) == 21
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seeds: [0]\nconditions: [base]\nseeds: [1]", "line 3: the key 'seeds' is there twice"),
+        ("conditions: [base]\n03_lora_training: {epochs: 1, epochs: 2}", "line 2: the key 'epochs' is there"),
+        ("conditions: [base]\nseeds: [1:30]", "seeds: '1:30': a whole number is expected"),
+        ("conditions: [base]\nseeds: [0x10]", "seeds: '0x10': a whole number is expected"),
+        ("conditions: [base]\n03_lora_training: {learning_rate: .nan}", "a number is expected, not nan"),
+        ("conditions: [base]\n03_lora_training: {learning_rate: -.inf}", "a number is expected, not -inf"),
+        (
+            "conditions: [base]\n03_lora_training: {checkpointing: yes}",
+            "true or false is expected, not a text",
+        ),
+        ("conditions: [base]\nrecipe: 2025", "recipe: a text is expected, not a whole number"),
+    ],
+)
+def test_what_yaml_makes_of_a_text_is_no_surprise(tmp_path, text, said):
+    with pytest.raises(ValueError) as error:
+        load(tmp_path, text)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_number_with_a_zero_before_it_is_that_number_and_a_byte_order_mark_is_nothing(tmp_path):
+    found = load(tmp_path, "\ufeffconditions: [base]\nseeds: [010, +3]\nabout: no")
+    assert found["seeds"] == [10, 3] and found["about"] == "no"
+
+
+def test_a_tilde_is_the_user_s_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "models" / "b").mkdir(parents=True)
+    found = load(tmp_path, base_model="~/models/b", models={"7b": "~/models/b"})
+    assert found["base_model"] == found["models"]["7b"] == str(tmp_path / "models" / "b")
+    with pytest.raises(ValueError, match="'~/models/c' does not exist"):
+        load(tmp_path, base_model="~/models/c")
+
+
+def test_a_recipe_may_be_named_by_a_number_and_a_source_may_have_braces(tmp_path):
+    """As Snakemake sees it: a plan of all jobs, without one run."""
+    shutil.copytree(NOTEBOOKS, tmp_path / "notebooks")
+    shutil.copytree(NOTEBOOKS.parent / "helpers", tmp_path / "helpers")
+    (tmp_path / "base_model").mkdir()
+    section = {"01_data_preparation": {"source": "data/{name}.jsonl"}}
+    path = tmp_path / "notebooks" / "recipes" / "2025.yaml"
+    path.write_text(yaml.safe_dump({"conditions": ["base", "correct"]} | section))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", "notebooks/Snakefile", "--cores", "1"]
+    command += ["--dry-run", "--printshellcmds", "--config", "recipe=2025"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "data/{name}.jsonl" in ran.stdout + ran.stderr and "outputs/2025/" in ran.stdout + ran.stderr

@@ -207,10 +207,9 @@ def how_of(user: int | None) -> str:
     python, become = sys.executable, []
     if user is not None:
         become = [shutil.which("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-        usable = [
-            p for p in (python, "/usr/bin/python3")
-            if os.path.exists(p) and subprocess.run([*become, p, "-c", ""], capture_output=True).returncode == 0
-        ]  # fmt: skip
+        candidates = filter(os.path.exists, ("/usr/bin/python3", python))
+        runs = ([*become, candidate, "-c", ""] for candidate in candidates)
+        usable = [run[-3] for run in runs if subprocess.run(run, capture_output=True).returncode == 0]
         if not usable or subprocess.run([*become, "test", "-r", sandbox.__file__]).returncode:
             pytest.skip("no Python here, or no checkout, that another user may read")
         python = usable[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers import examples, generation, journal, models, perturbations, puzzles, training, vllm_engine
+from tests import tiny
 
 pytest.importorskip("vllm", reason="vLLM is not installed: .ci/vllm installs its CPU build")
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,7 @@ def adapters(tmp_path_factory):
     rows, _ = examples.encode(tokenizer, [t.problem for t in traces], texts, 1024)
     model = training.prepare(model, "lora", 32, 64, 0)
     log = training.fit(model, tokenizer, rows, 1e-3, 2, 16, 0, folder / "work")
-    training.save(model, tokenizer, log, folder / "correct.s0")
+    tiny.save(model, tokenizer, log, folder / "correct.s0")
     return folder
 
 

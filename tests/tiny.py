@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from helpers import adapters
 
 # Qwen2.5's, as its tokenizer.json has it.
 SPLIT = (
@@ -65,3 +67,11 @@ def qwen(folder: Path, texts: Iterable[str], layers: int = 2, width: int = 64) -
     Qwen2ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, record: dict, folder: Path) -> None:
+    """A trained model in its condition's folder, as `training.train` leaves it."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    adapters.finish(partial, record, folder)
