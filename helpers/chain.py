@@ -27,7 +27,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from helpers import devices, provenance, warm
+from helpers import context, devices, provenance, warm
 from helpers import recipe as recipes
 from helpers.processes import die_with_parent, quiet_environment
 from helpers.progress import EVENT, Progress, minutes
@@ -44,6 +44,10 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
         raise ValueError(
             f"the recipe {name} trains on {wanted} GPUs and {here} are here: set gpus in its file"
         )
+    asked = recipes.parameters("notebooks/04_evaluation.ipynb") | recipe["04_evaluation"]
+    models = [recipes.base_model_of(recipe, condition) for condition in recipe["conditions"]]
+    for line in context.warnings(models, asked.get("max_new_tokens", 0), "notebooks"):
+        print(line)
     out = Path("outputs", recipe["recipe"])
     out.mkdir(parents=True, exist_ok=True)
     config = [f"recipe={name}", *([f"seeds={','.join(map(str, seeds))}"] if seeds else [])]

@@ -9,6 +9,7 @@ calls, beside the one in helpers/vllm_engine.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,9 +24,13 @@ from transformers.cache_utils import DynamicLayer
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from helpers import models
+from helpers.context import capped, positions, rooms
+from helpers.traces import END_THINK, SKY, THINK
 
 COMPACT_EVERY = 8
 ROOM = 64  # tokens
+# A thought that a chat template opens at its end, or opens and closes.
+OPENED = re.compile(rf"(?:{re.escape(THINK)}|{re.escape(SKY[0])})\s*(?:{re.escape(END_THINK)}\s*)?\Z")
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,15 @@ class Response:
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, problem: str, system: str | None = None) -> str:
-    """The problem in the model's chat template, ready for the assistant's turn."""
+    """The problem in the model's chat template, ready for the assistant's turn.
+
+    Where the template opens a thought itself (`<think>`, as for R1's distilled models), that tag is left out:
+    the arms' responses open theirs, or mean to have none, and their text is what is trained on.
+    """
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": problem})
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return OPENED.sub("", text)
 
 
 def generate(
@@ -75,17 +85,22 @@ def stream(
     Prompts are sorted by length, so a batch needs little left padding, and rows that have finished leave
     their batch. A batch has `batch_size` rows, or fewer where they could grow beyond `batch_tokens`
     (0: no such limit). At a temperature above 0 each response is drawn by its own seed, whatever else
-    is in its batch.
+    is in its batch. A response gets no more tokens than the model has positions left.
     """
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     model.eval()
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation("grouped")
-    for rows in batches([len(p) for p in prompts], batch_size, batch_tokens, max_new_tokens):
+    lengths, limit = [len(p) for p in prompts], positions(model.config.to_dict())
+    limits = rooms(lengths, max_new_tokens, limit)
+    if line := capped(limits, [max_new_tokens] * len(limits), limit):
+        print(line)
+    ends = models.end_tokens(tokenizer, model.generation_config)
+    for rows in batches(lengths, batch_size, batch_tokens, max_new_tokens):
         draws = None if temperature == 0 else [np.random.default_rng(seeds[i]) for i in rows]
-        made = decode(model, tokenizer, [prompts[i] for i in rows], max_new_tokens, temperature, draws)
-        for k, ids in made:
-            finished = bool(ids) and ids[-1] == tokenizer.eos_token_id
+        some = [prompts[i] for i in rows], [limits[i] for i in rows]
+        for k, ids in decode(model, tokenizer, *some, temperature, draws):
+            finished = bool(ids) and ids[-1] in ends
             text = tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=False)
             yield rows[k], Response(text, len(ids) - finished, finished)
 
@@ -111,23 +126,31 @@ def decode(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[list[int]],
-    max_new_tokens: int,
+    max_new_tokens: int | list[int],
     temperature: float = 0.0,
     draws: list[np.random.Generator] | None = None,
 ) -> Iterator[tuple[int, list[int]]]:
-    """The number of each prompt with the tokens that follow it, end token included, soon after they end."""
-    width, eos = max(map(len, prompts)), tokenizer.eos_token_id
-    padded = [[tokenizer.pad_token_id] * (width - len(p)) + p for p in prompts]
+    """The number of each prompt with the tokens that follow it, end token included, soon after they end.
+
+    `max_new_tokens` is one limit for all prompts, or one for each.
+    """
+    width, ends = max(map(len, prompts)), models.end_tokens(tokenizer, model.generation_config)
+    limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else max_new_tokens
+    padded = [[tokenizer.pad_token_id or 0] * (width - len(p)) + p for p in prompts]  # masked: any will do
     ids = torch.tensor(padded, device=model.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
     made: list[list[int]] = [[] for _ in prompts]
     rows = torch.arange(len(prompts))
-    positions, cache = mask.cumsum(-1).sub(1).clamp(min=0), cache_of(model)
-    for step in range(max_new_tokens):
+    places, cache = mask.cumsum(-1).sub(1).clamp(min=0), cache_of(model)
+
+    def is_done(row: int) -> bool:
+        return len(made[row]) >= limits[row] or bool(made[row]) and made[row][-1] in ends
+
+    for step in range(max(limits)):
         out = model(
             input_ids=ids,
             attention_mask=mask,
-            position_ids=positions,
+            position_ids=places,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
@@ -135,17 +158,17 @@ def decode(
         logits = out.logits[:, -1]
         ids = choose(logits, temperature, None if draws is None else [draws[row] for row in rows.tolist()])
         for row, token in zip(rows.tolist(), ids[:, 0].tolist(), strict=True):
-            if not made[row] or made[row][-1] != eos:
+            if not is_done(row):
                 made[row].append(token)
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        positions = positions[:, -1:] + 1
+        places = places[:, -1:] + 1
         if step % COMPACT_EVERY == COMPACT_EVERY - 1:
-            keep = torch.tensor([k for k, row in enumerate(rows.tolist()) if made[row][-1] != eos])
+            keep = torch.tensor([k for k, row in enumerate(rows.tolist()) if not is_done(row)])
             if len(keep) < len(rows):
-                yield from ((row, made[row]) for row in rows.tolist() if made[row][-1] == eos)
+                yield from ((row, made[row]) for row in rows.tolist() if is_done(row))
                 if len(keep) == 0:
                     return
-                rows, ids, mask, positions = rows[keep], ids[keep], mask[keep], positions[keep]
+                rows, ids, mask, places = rows[keep], ids[keep], mask[keep], places[keep]
                 cache.batch_select_indices(keep.to(model.device))
     yield from ((row, made[row]) for row in rows.tolist())
 

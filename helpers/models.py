@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     BitsAndBytesConfig,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -62,11 +64,28 @@ def devices(method: str) -> str | dict[str, int] | None:
 
 
 def tokenizer_of(path: str | Path) -> PreTrainedTokenizerBase:
-    """A model's tokenizer as it was saved.
+    """A model's tokenizer as it was saved; one without a padding token pads with its end token.
 
     For a Qwen2 model, AutoTokenizer would put Qwen's own splitting rules in place of those in tokenizer.json.
     """
-    return PreTrainedTokenizerFast.from_pretrained(path)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
+    if tokenizer.pad_token is None:  # padding is masked and carries no label, so any token will do
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def generation_settings(path: str | Path) -> GenerationConfig:
+    """A model's generation settings; from its configuration where it has none of its own."""
+    try:
+        return GenerationConfig.from_pretrained(path)
+    except OSError:
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(path, trust_remote_code=False))
+
+
+def end_tokens(tokenizer: PreTrainedTokenizerBase, settings: GenerationConfig) -> set[int]:
+    """The tokens that end a response: the tokenizer's end token and those of the generation settings."""
+    own = settings.eos_token_id
+    return {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
 
 
 def load_condition(
