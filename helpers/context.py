@@ -34,8 +34,8 @@ def config_of(base_model: str | Path) -> dict[str, Any]:
 def positions(config: dict[str, Any]) -> int | None:
     """The positions that a model has, extended where its configuration scales them; None for no limit.
 
-    The rule is vLLM's, which refuses a longer `max_model_len`: YaRN multiplies the original positions, other
-    scalings those in the configuration.
+    The rule is that of vLLM 0.32, which refuses a longer `max_model_len`: plain YaRN multiplies the original
+    positions, linear and dynamic scaling those in the configuration; its variants have done so there already.
     """
     config = next((config[part] for part in PARTS if config.get(part)), config)
     limits = [config[name] for name in NAMES if isinstance(config.get(name), int)]
@@ -43,7 +43,7 @@ def positions(config: dict[str, Any]) -> int | None:
         return None
     rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
     kind = rope.get("rope_type") or rope.get("type") or "default"
-    if kind in ALREADY_SCALED:
+    if kind in ALREADY_SCALED or (kind != "yarn" and "yarn" in kind):
         return min(limits)
     start = rope.get("original_max_position_embeddings") if kind == "yarn" else None
     return int((start or min(limits)) * (rope.get("factor") or 1))

@@ -265,7 +265,7 @@ def train(
     record = {"recipe": folder.parents[1].name, "condition": condition, "base_model": base_model} | settings
     record |= {"traces": len(problems), "data_sha256": data_hash(problems, responses)}
     record |= {"cut": cut, "unlabelled": len(problems) - len(rows), **log}
-    record |= {"tokens_per_second": round(log["tokens"] / log["seconds"])}
+    record |= {"tokens_per_second": round(log["tokens"] / max(log["seconds"], 0.1))}
     record |= {"plan": plan}
     if main:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ def write_notebook(path: Path, *cells: str) -> Path:
 
 
 def run_here(name: str, **parameters: object) -> dict[str, object]:
-    """Run a notebook's code cells in this process, seen from notebooks/, with parameters; what they defined."""
+    """Run a notebook's code cells in this process, with notebooks/ as working folder; what they defined."""
     cells = [c for c in nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells if c.cell_type == "code"]
     space: dict[str, object] = {"display": lambda *_: None}
     with contextlib.chdir(NOTEBOOKS):

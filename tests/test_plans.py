@@ -1,4 +1,4 @@
-"""Finished work is recognised by its plan: notebooks 03 and 04 run again by hand, with the same and with another."""
+"""Finished work is recognised by its plan: notebooks 03 and 04 again, with the same plan and with another."""
 
 import json
 import shutil
