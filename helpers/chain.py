@@ -127,6 +127,8 @@ def run_stage(
     command += ["--max-checksum-file-size", "1000000000"]
     if target == "all" and first:
         command += ["--prioritize", *(f"{out}/scores/{run}.parquet" for run in first)]
+    if target == "all" and (others := made_by_hand(recipe, out)):
+        command += ["--forcerun", *others]
     process = subprocess.Popen(
         command,
         env=os.environ | variables,
@@ -146,6 +148,24 @@ def run_stage(
     except BaseException:  # Ctrl-C above all: no job is left behind
         os.killpg(process.pid, signal.SIGKILL)
         raise
+
+
+def made_by_hand(recipe: dict[str, Any], out: Path) -> list[str]:
+    """Weights and responses that are newer than their executed notebook: someone ran 03 or 04 in this folder.
+
+    Snakemake would take them as they are. Run again, the notebooks keep what the recipe's plan made.
+    """
+    found = []
+    for run in recipes.runs(recipe):
+        weights, responses = out / "adapters" / run, out / "generations" / f"{run}.parquet"
+        for made, file, job in (
+            (weights, weights / "training.json", "03_lora_training"),
+            (responses, responses, "04_evaluation"),
+        ):
+            executed = out / "notebooks" / f"{job}.{run}.ipynb"
+            if file.exists() and executed.exists() and file.stat().st_mtime > executed.stat().st_mtime:
+                found.append(str(made))
+    return found
 
 
 def start_notebook(output: Path, parameters: dict[str, Any]) -> int:

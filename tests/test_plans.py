@@ -1,13 +1,14 @@
 """Finished work is recognised by its plan: notebooks 03 and 04 again, with the same plan and with another."""
 
 import json
+import os
 import shutil
 
 import matplotlib
 import pyarrow.parquet as pq
 import pytest
 
-from helpers import arms, files, journal, puzzles, training
+from helpers import arms, chain, files, journal, puzzles, training
 from helpers.generation import Response
 from helpers.traces import read_table, write_table
 from tests import tiny
@@ -154,3 +155,22 @@ def test_contents_are_those_of_the_files_wherever_they_are(tmp_path):
     (tmp_path / "b" / "config.json").write_text("[]")
     assert files.contents(tmp_path / "a") != files.contents(tmp_path / "b")
     assert files.contents("owner/model") == "owner/model"
+
+
+def test_the_chain_has_a_notebook_look_at_what_was_made_by_hand_after_it(tmp_path):
+    recipe = {"conditions": ["base", "correct"], "seeds": [0], "more_seeds": {}}
+    weights, responses = tmp_path / "adapters" / "correct.s0", tmp_path / "generations" / "correct.s0.parquet"
+    notebooks = [
+        tmp_path / "notebooks" / f"{name}.correct.s0.ipynb" for name in ("03_lora_training", "04_evaluation")
+    ]
+    for path in (weights / "training.json", responses, *notebooks):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (1, 2 if path.suffix == ".ipynb" else 1))
+    assert chain.made_by_hand(recipe, tmp_path) == []
+    os.utime(weights / "training.json", (3, 3))
+    assert chain.made_by_hand(recipe, tmp_path) == [str(weights)]
+    os.utime(responses, (3, 3))
+    assert chain.made_by_hand(recipe, tmp_path) == [str(weights), str(responses)]
+    notebooks[0].unlink()  # Snakemake runs it in any case
+    assert chain.made_by_hand(recipe, tmp_path) == [str(responses)]
