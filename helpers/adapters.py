@@ -41,6 +41,7 @@ ABOUT = {
     "max_length": "length limit (tokens)",
     "traces": "traces",
     "cut": "traces that the limit cut",
+    "unlabelled": "traces of which it left no label",
     "data_sha256": "SHA-256 of the problems and responses",
     "trained_parameters": "trained parameters",
     "steps": "steps",

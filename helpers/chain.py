@@ -26,7 +26,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from helpers import devices, provenance, warm
+from helpers import context, devices, provenance, warm
 from helpers import recipe as recipes
 from helpers.processes import die_with_parent, quiet_environment, socket_folder
 from helpers.progress import EVENT, Progress, minutes
@@ -38,13 +38,15 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
     In two stages, so that arms which are made again and come out the same are not trained on again.
     """
     recipe = recipes.load(name, seeds=seeds)
-    for line in short_contexts(recipe):
-        print(line)
     wanted, here = recipe["03_lora_training"].get("gpus", 0), len(devices.visible())
     if wanted > here:
         raise ValueError(
             f"the recipe {name} trains on {wanted} GPUs and {here} are here: set gpus in its file"
         )
+    asked = recipes.parameters("notebooks/04_evaluation.ipynb") | recipe["04_evaluation"]
+    models = [recipes.base_model_of(recipe, condition) for condition in recipe["conditions"]]
+    for line in context.warnings(models, asked.get("max_new_tokens", 0), "notebooks"):
+        print(line)
     out = Path("outputs", recipe["recipe"])
     out.mkdir(parents=True, exist_ok=True)
     config = [
@@ -72,25 +74,6 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
     else:
         print(f"Nothing to do: {out} is complete. Report: {report}")
     return 0
-
-
-def short_contexts(recipe: dict[str, Any]) -> list[str]:
-    """A line for each model of a recipe whose positions are too few for all the tokens it may generate."""
-    shapes = json.loads(Path(__file__).with_name("shapes.json").read_text())
-    lines = []
-    for name in (recipe["base_model"], *recipe["models"].values()):
-        path = Path("notebooks", name, "config.json")
-        config = json.loads(path.read_text()) if path.exists() else shapes.get(name, {})
-        positions, asked = (
-            config.get("max_position_embeddings"),
-            recipe["04_evaluation"].get("max_new_tokens", 0),
-        )
-        if positions and asked >= positions:
-            lines.append(
-                f"{name} has {positions:,} positions and max_new_tokens is {asked:,}: each is cut at "
-                "what its prompt leaves"
-            )
-    return lines
 
 
 @contextlib.contextmanager
@@ -146,6 +129,8 @@ def run_stage(
     command += ["--max-checksum-file-size", "1000000000"]
     if target == "all" and first:
         command += ["--prioritize", *(f"{out}/scores/{run}.parquet" for run in first)]
+    if target == "all" and (others := made_by_hand(recipe, out)):
+        command += ["--forcerun", *others]
     process = subprocess.Popen(
         command,
         env=os.environ | variables,
@@ -165,6 +150,24 @@ def run_stage(
     except BaseException:  # Ctrl-C above all: no job is left behind
         os.killpg(process.pid, signal.SIGKILL)
         raise
+
+
+def made_by_hand(recipe: dict[str, Any], out: Path) -> list[str]:
+    """Weights and responses that are newer than their executed notebook: someone ran 03 or 04 in this folder.
+
+    Snakemake would take them as they are. Run again, the notebooks keep what the recipe's plan made.
+    """
+    found = []
+    for run in recipes.runs(recipe):
+        weights, responses = out / "adapters" / run, out / "generations" / f"{run}.parquet"
+        for made, file, job in (
+            (weights, weights / "training.json", "03_lora_training"),
+            (responses, responses, "04_evaluation"),
+        ):
+            executed = out / "notebooks" / f"{job}.{run}.ipynb"
+            if file.exists() and executed.exists() and file.stat().st_mtime > executed.stat().st_mtime:
+                found.append(str(made))
+    return found
 
 
 def start_notebook(output: Path, parameters: dict[str, Any]) -> int:

@@ -23,7 +23,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
-from helpers.journal import digest
+from helpers.files import digest
 
 SEAL = "seal.json"
 

@@ -13,17 +13,15 @@ Not covered: models of other architectures, and what an allocator loses between 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from helpers.context import config_of
 from helpers.devices import Gpu
 
-SHAPES = Path(__file__).with_name("shapes.json")
 TILE_TOKENS, TILE_WORDS = 4096, 32768  # of TRL's loss
 CPU_TILES = 8.25  # fp32 copies of a tile, and a mask, in TRL's fold without Triton (_backward_tile)
 RESERVE = 0.05  # of a GPU's memory, for its context and what its allocator loses: an assumption
@@ -50,19 +48,8 @@ class Plan:
 
 
 def shape_of(base_model: str) -> dict[str, Any]:
-    """The configuration of a model: of a folder, of the committed table, or else config.json from the hub.
-
-    ValueError for an architecture that the count does not hold for.
-    """
-    local, known = Path(base_model) / "config.json", json.loads(SHAPES.read_text())
-    if local.is_file():
-        shape = json.loads(local.read_text())
-    elif base_model in known:
-        shape = known[base_model]
-    else:
-        from huggingface_hub import hf_hub_download
-
-        shape = json.loads(Path(hf_hub_download(base_model, "config.json")).read_text())
+    """The configuration of a model; ValueError for an architecture that the count does not hold for."""
+    shape = config_of(base_model)
     if shape.get("model_type") != "qwen2":
         raise ValueError(f"{base_model}: the count is for qwen2 models, not {shape.get('model_type')!r}")
     return shape

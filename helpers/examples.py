@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
+from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from helpers.generation import prompt_text
 
@@ -17,20 +19,49 @@ def encode(
 ) -> tuple[Dataset, int]:
     """Examples with `input_ids` and `labels`, and how many of them the length limit cut.
 
-    Labels are -100 in the prompt. A cut example loses its end, where the answer is: watch the count.
-    A response is text and nothing else: what looks like a special token in it is read letter by letter, and
-    one end token follows, also where the text brought the end's name along.
+    Labels are -100 in the prompt. A cut example loses its end, where the answer is: watch the count. One that
+    has no label left, for its prompt alone reaches the limit, is left out; ValueError where none has one.
     """
     prompts = tokenizer([prompt_text(tokenizer, p) for p in problems], add_special_tokens=False)["input_ids"]
-    texts = [response.removesuffix(tokenizer.eos_token) for response in responses]
-    encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    completions = [ids + [tokenizer.eos_token_id] for ids in encoded]
+    completions = completion(tokenizer, responses)["input_ids"]
     rows, cut = [], 0
-    for prompt, completion in zip(prompts, completions, strict=True):
-        cut += len(prompt) + len(completion) > max_length
-        labels = [-100] * len(prompt) + completion
-        rows.append({"input_ids": (prompt + completion)[:max_length], "labels": labels[:max_length]})
+    for prompt, ids in zip(prompts, completions, strict=True):
+        cut += len(prompt) + len(ids) > max_length
+        labels = [-100] * len(prompt) + ids
+        if len(prompt) < max_length:
+            rows.append({"input_ids": (prompt + ids)[:max_length], "labels": labels[:max_length]})
+    if prompts and not rows:
+        lengths = sorted(map(len, prompts))
+        raise ValueError(
+            f"no trace has a token to learn from: the prompts of all {len(prompts)} have {lengths[0]:,} to "
+            f"{lengths[-1]:,} tokens and max_length is {max_length:,}: raise it"
+        )
     return Dataset.from_list(rows), cut
+
+
+def completion(tokenizer: PreTrainedTokenizerBase, responses: list[str], **options: Any) -> BatchEncoding:
+    """The tokens of responses, each with one end token.
+
+    Control tokens that a response mentions (`<|im_end|>` in the middle of a text) are spelled out as plain
+    text, so the labels decode to the arm's text and the end token alone ends it. Tags that a tokenizer has as
+    ordinary tokens, such as Qwen3's `<think>`, stay tokens.
+    """
+    texts = [unended(tokenizer, response) for response in responses]
+    coded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, **options)
+    for ids in coded["input_ids"]:
+        ids.append(tokenizer.eos_token_id)
+    return coded
+
+
+def unended(tokenizer: PreTrainedTokenizerBase, response: str) -> str:
+    """A response without the end tokens that it brings along itself."""
+    return re.sub(rf"(?:{re.escape(tokenizer.eos_token)}\s*)+\Z", "", response)
+
+
+def controls(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:
+    """How many texts hold the name of a control token, such as `<|im_end|>`."""
+    names = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return sum(any(name in text for name in names) for text in texts)
 
 
 def altered(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:

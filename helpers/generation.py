@@ -24,9 +24,13 @@ from transformers.cache_utils import DynamicLayer
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from helpers import models
+from helpers.context import capped, positions, rooms
+from helpers.traces import END_THINK, SKY, THINK
 
 COMPACT_EVERY = 8
 ROOM = 64  # tokens
+# A thought that a chat template opens at its end, or opens and closes.
+OPENED = re.compile(rf"(?:{re.escape(THINK)}|{re.escape(SKY[0])})\s*(?:{re.escape(END_THINK)}\s*)?\Z")
 
 
 @dataclass(frozen=True)
@@ -41,31 +45,13 @@ class Response:
 def prompt_text(tokenizer: PreTrainedTokenizerBase, problem: str, system: str | None = None) -> str:
     """The problem in the model's chat template, ready for the assistant's turn.
 
-    A `<think>` with which the template opens that turn is left out: the responses of the arms bring their
-    own, and short ones have none.
+    Where the template opens a thought itself (`<think>`, as for R1's distilled models), that tag is left out:
+    the arms' responses open theirs, or mean to have none, and their text is what is trained on.
     """
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": problem})
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return re.sub(r"<think>\s*\Z", "", text)
-
-
-def limits(lengths: Sequence[int], max_new_tokens: Sequence[int], positions: int | None) -> list[int]:
-    """How many tokens each response may have: `max_new_tokens`, or what the model's positions leave a prompt.
-
-    Says how many are limited by the positions. ValueError for a prompt that leaves no room.
-    """
-    if positions is None:
-        return list(max_new_tokens)
-    if max(lengths, default=0) >= positions:
-        raise ValueError(f"a prompt has {max(lengths):,} tokens, and the model {positions:,} positions")
-    found = [min(new, positions - length) for length, new in zip(lengths, max_new_tokens, strict=True)]
-    if less := [f for f, new in zip(found, max_new_tokens, strict=True) if f < new]:
-        print(
-            f"{len(less):,} of {len(found):,} responses may have {min(less):,} tokens or a few more, not "
-            f"{max(max_new_tokens):,}: the model has {positions:,} positions"
-        )
-    return found
+    return OPENED.sub("", text)
 
 
 def generate(
@@ -99,19 +85,21 @@ def stream(
     Prompts are sorted by length, so a batch needs little left padding, and rows that have finished leave
     their batch. A batch has `batch_size` rows, or fewer where they could grow beyond `batch_tokens`
     (0: no such limit). At a temperature above 0 each response is drawn by its own seed, whatever else
-    is in its batch.
+    is in its batch. A response gets no more tokens than the model has positions left.
     """
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    lengths = [len(prompt) for prompt in prompts]
-    allowed = limits(lengths, [max_new_tokens] * len(prompts), models.positions_of(model.config))
-    ends = models.ends_of(model.generation_config, tokenizer)
     model.eval()
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation("grouped")
+    lengths, limit = [len(p) for p in prompts], positions(model.config.to_dict())
+    limits = rooms(lengths, max_new_tokens, limit)
+    if line := capped(limits, [max_new_tokens] * len(limits), limit):
+        print(line)
+    ends = models.end_tokens(tokenizer, model.generation_config)
     for rows in batches(lengths, batch_size, batch_tokens, max_new_tokens):
         draws = None if temperature == 0 else [np.random.default_rng(seeds[i]) for i in rows]
-        part = [prompts[i] for i in rows], [allowed[i] for i in rows]
-        for k, ids in decode(model, tokenizer, *part, temperature, draws):
+        some = [prompts[i] for i in rows], [limits[i] for i in rows]
+        for k, ids in decode(model, tokenizer, *some, temperature, draws):
             finished = bool(ids) and ids[-1] in ends
             text = tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=False)
             yield rows[k], Response(text, len(ids) - finished, finished)
@@ -138,28 +126,31 @@ def decode(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[list[int]],
-    allowed: list[int],
+    max_new_tokens: int | list[int],
     temperature: float = 0.0,
     draws: list[np.random.Generator] | None = None,
 ) -> Iterator[tuple[int, list[int]]]:
     """The number of each prompt with the tokens that follow it, end token included, soon after they end.
 
-    Each has as many tokens as are `allowed` to it. Without a pad token the end token pads: it is masked.
+    `max_new_tokens` is one limit for all prompts, or one for each.
     """
-    width, ends = max(map(len, prompts)), models.ends_of(model.generation_config, tokenizer)
-    pad = next(iter(ends), 0) if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    padded = [[pad] * (width - len(p)) + p for p in prompts]
+    width, ends = max(map(len, prompts)), models.end_tokens(tokenizer, model.generation_config)
+    limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else max_new_tokens
+    padded = [[tokenizer.pad_token_id or 0] * (width - len(p)) + p for p in prompts]  # masked: any will do
     ids = torch.tensor(padded, device=model.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
     made: list[list[int]] = [[] for _ in prompts]
     rows = torch.arange(len(prompts))
-    positions, cache = mask.cumsum(-1).sub(1).clamp(min=0), cache_of(model)
-    over = [False] * len(prompts)
-    for step in range(max(allowed)):
+    places, cache = mask.cumsum(-1).sub(1).clamp(min=0), cache_of(model)
+
+    def is_done(row: int) -> bool:
+        return len(made[row]) >= limits[row] or bool(made[row]) and made[row][-1] in ends
+
+    for step in range(max(limits)):
         out = model(
             input_ids=ids,
             attention_mask=mask,
-            position_ids=positions,
+            position_ids=places,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
@@ -167,18 +158,17 @@ def decode(
         logits = out.logits[:, -1]
         ids = choose(logits, temperature, None if draws is None else [draws[row] for row in rows.tolist()])
         for row, token in zip(rows.tolist(), ids[:, 0].tolist(), strict=True):
-            if not over[row]:
+            if not is_done(row):
                 made[row].append(token)
-                over[row] = token in ends or len(made[row]) >= allowed[row]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        positions = positions[:, -1:] + 1
+        places = places[:, -1:] + 1
         if step % COMPACT_EVERY == COMPACT_EVERY - 1:
-            keep = torch.tensor([k for k, row in enumerate(rows.tolist()) if not over[row]])
+            keep = torch.tensor([k for k, row in enumerate(rows.tolist()) if not is_done(row)])
             if len(keep) < len(rows):
-                yield from ((row, made[row]) for row in rows.tolist() if over[row])
+                yield from ((row, made[row]) for row in rows.tolist() if is_done(row))
                 if len(keep) == 0:
                     return
-                rows, ids, mask, positions = rows[keep], ids[keep], mask[keep], positions[keep]
+                rows, ids, mask, places = rows[keep], ids[keep], mask[keep], places[keep]
                 cache.batch_select_indices(keep.to(model.device))
     yield from ((row, made[row]) for row in rows.tolist())
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.names import nearest
-from helpers.vllm_engine import rank_for
+from helpers.vllm_engine import max_lora_rank
 
 # The names of the paper's Table 3 and the harness's tasks. Its tag mgsm_direct has Spanish twice.
 LANGUAGES = ("bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh")
@@ -83,8 +83,8 @@ def model_arguments(base_model: str, adapter: str | None, engine: str) -> dict[s
         raise ValueError(f"{adapter} holds no LoRA adapter: give a full fine-tune as base_model")
     if engine == "hf":
         return arguments | {"peft": str(adapter)}
-    rank = json.loads(path.read_text())["r"]
-    return arguments | {"lora_local_path": str(adapter), "max_lora_rank": rank_for(rank)}
+    rank = max_lora_rank([json.loads(path.read_text())["r"]])
+    return arguments | {"lora_local_path": str(adapter), "max_lora_rank": rank}
 
 
 def table(results: dict[str, dict[str, Any]]) -> pd.DataFrame:

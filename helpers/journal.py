@@ -7,12 +7,12 @@ An engine takes requests and gives (number, Response) as they finish. Each is on
 `FOLDER/CONDITION.sSEED.jsonl` at once, under a key made of all that the response depends on: the model's
 files, the prompt, the sample, the limits. A killed run goes on with what the journal does not have; a
 line that the kill cut in half is dropped. With another model or another limit the old lines count for
-nothing, for their keys are others.
+nothing, for their keys are others. A finished table keeps its keys in a file beside it: what is asked
+again with the same plan is not generated again, whether by hand or in the chain.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -25,12 +25,11 @@ import pyarrow.parquet as pq
 
 from helpers.benchmarks import prompt
 from helpers.conditions import arm_of
+from helpers.files import contents, digest, sha256
 from helpers.generation import Response
+from helpers.traces import write_table
 
 SYNC_EVERY = 2.0  # seconds between the moments at which lines are forced onto the disk
-LARGE = 100 << 20  # bytes; a larger file is known by its size, its first and its last megabyte
-
-PLAN = b"plan"  # the key in the metadata of a Parquet file
 
 Request = dict[str, Any]
 Engine = Callable[[Sequence[Request]], Iterator[tuple[int, Response]]]
@@ -80,58 +79,17 @@ def extras(row: dict[str, Any]) -> dict[str, Any]:
     return {"tolerance": row["tolerance"]} if row.get("tolerance") else {}
 
 
-def digest(value: Any, size: int) -> Any:
-    """A hash of a value that JSON can write: a number of up to 4 bytes, else 2 * size hexadecimal digits."""
-    found = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
-    return int.from_bytes(found[:size], "big") if size <= 4 else found[:size].hex()
-
-
 def fingerprint(base_model: str, adapters: str | Path, condition: str, seed: int) -> str:
-    """A hash of the files that a condition's responses depend on; of the name, for a model from the hub."""
-    folders = [Path(base_model)]
-    if arm_of(condition) != "base":
-        folders.append(Path(adapters) / f"{condition}.s{seed}")
-    found = [str(base_model)] if not folders[0].is_dir() else []
-    for folder in filter(Path.is_dir, folders):
-        for path in sorted(folder.iterdir()):
-            if path.suffix in (".safetensors", ".json", ".jinja", ".txt") and path.name != "training.json":
-                found.append(content(path))
-    return digest(found, 16)
-
-
-def content(path: Path) -> str | list[Any]:
-    """What a file is known by, wherever it is moved: its bytes, of a large one its size and its ends."""
-    size = path.stat().st_size
-    if size <= LARGE:
-        return path.read_bytes().hex()
-    with path.open("rb") as file:
-        start = file.read(1 << 20)
-        file.seek(-(1 << 20), os.SEEK_END)
-        return [size, start.hex(), file.read().hex()]
-
-
-def plan_of(todo: Sequence[Request]) -> str:
-    """A hash of all that a condition's table of responses depends on, gold answers included."""
-    return digest([[r["key"], r["answer"], r.get("tolerance")] for r in todo], 16)
-
-
-def is_stored(todo: Sequence[Request], path: Path) -> bool:
-    """Whether a file has the responses to just these requests; a line says so where it has others."""
-    if not path.exists():
-        return False
-    try:
-        stored = (pq.read_schema(path).metadata or {}).get(PLAN, b"").decode()
-    except (pa.ArrowInvalid, OSError):
-        stored = ""
-    if stored != plan_of(todo):
-        print(f"{path}: made under other parameters, weights or problems, so it is made again")
-    return stored == plan_of(todo)
+    """A digest of the models' files that a condition's responses depend on."""
+    adapter = Path(adapters) / f"{condition}.s{seed}"
+    trained = arm_of(condition) != "base" and adapter.is_dir()
+    return digest([contents(base_model), contents(adapter) if trained else ""])
 
 
 def complete(todo: Sequence[Request], engine: Engine, folder: str | Path) -> list[Response]:
-    """The responses to requests, in their order: from the journal where it has them, else from the engine."""
+    """The responses to requests, in their order: stored or in the journal already, else from the engine."""
     paths = {run_of(r): Path(folder) / f"{run_of(r)}.jsonl" for r in todo}
-    found = {key: response for path in paths.values() for key, response in read(path).items()}
+    found = {key: response for path in paths.values() for key, response in answered(path).items()}
     missing = [r for r in todo if r["key"] not in found]
     if missing:
         files = {run: reopened(path) for run, path in paths.items()}
@@ -164,6 +122,51 @@ def run_of(request: Request) -> str:
     return f"{request['condition']}.s{request['seed']}"
 
 
+def answered(path: Path) -> dict[str, Response]:
+    """The responses of a run by key: of its journal, and of its finished table beside it."""
+    return stored(path.with_suffix(".parquet")) | read(path)
+
+
+def stored(path: Path) -> dict[str, Response]:
+    """The responses of a table that `store` wrote by key; none of another version's or of a changed file."""
+    try:
+        plan = json.loads(plan_of(path).read_text())
+        if plan["table"] != sha256(path):
+            return {}
+        columns = pq.read_table(path, columns=["response", "tokens", "finished"]).to_pydict().values()
+        return {k: Response(*row) for k, *row in zip(plan["keys"], *columns, strict=True)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def plan_of(path: Path) -> Path:
+    """The file beside a table of responses that has their keys."""
+    return path.with_name(f".{path.stem}.plan.json")
+
+
+def missing(todo: Sequence[Request], folder: str | Path) -> str:
+    """In a line, what is left to ask of one run's requests, and whether what is stored is of another plan."""
+    path = Path(folder) / f"{run_of(todo[0])}.jsonl"
+    found = answered(path)
+    left = sum(r["key"] not in found for r in todo)
+    if not left:
+        return f"{len(todo)} responses stored, none to ask for"
+    line = f"{left} of {len(todo)} responses to ask for"
+    if left == len(todo) and path.with_suffix(".parquet").exists():
+        line += "; those stored are of another plan (model, data or parameters) and are replaced"
+    return line
+
+
+def store(todo: Sequence[Request], responses: Sequence[Response], path: Path) -> None:
+    """Write one run's table, then the keys of its rows for later runs; the journal is needed no more."""
+    write_table(table(todo, responses), path)
+    keys = {"table": sha256(path), "keys": [r["key"] for r in todo]}
+    partial = plan_of(path).with_suffix(".partial")
+    partial.write_text(json.dumps(keys))
+    os.replace(partial, plan_of(path))
+    path.with_suffix(".jsonl").unlink(missing_ok=True)
+
+
 def read(path: Path) -> dict[str, Response]:
     """The responses in a journal by key; lines that are not whole are passed over."""
     found = {}
@@ -188,10 +191,7 @@ def reopened(path: Path) -> int:
 
 
 def table(todo: Sequence[Request], responses: Sequence[Response]) -> pa.Table:
-    """A row for each response with the problem's own columns, and the plan as metadata (see `plan_of`).
-
-    Sample and its seed are there where there may be several.
-    """
+    """A row a response, beside the problem's own columns; sample and its seed where there may be several."""
     rows = []
     for r, response in zip(todo, responses, strict=True):
         row = {k: r[k] for k in ("benchmark", "problem_id")}
@@ -201,5 +201,4 @@ def table(todo: Sequence[Request], responses: Sequence[Response]) -> pa.Table:
         row |= {"response": response.text, "tokens": response.tokens, "finished": response.finished}
         rows.append(row)
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    made = pa.table({name: [row.get(name) for row in rows] for name in columns})
-    return made.replace_schema_metadata({PLAN: plan_of(todo)})
+    return pa.table({name: [row.get(name) for row in rows] for name in columns})

@@ -23,6 +23,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from helpers import models
+from helpers.context import positions
+from helpers.examples import completion
 from helpers.explorer import (
     MARKS,
     aligned,
@@ -72,12 +74,12 @@ def token_losses(
 ) -> TokenLosses:
     """The loss of each token of a response, given the problem; the ids are those of `examples.encode`.
 
-    Tokens beyond the model's positions (`max_position_embeddings`) get nan.
+    Tokens beyond the model's positions get nan.
     """
     prompt = tokenizer(prompt_text(tokenizer, problem), add_special_tokens=False)["input_ids"]
-    coded = tokenizer(response + tokenizer.eos_token, add_special_tokens=False, return_offsets_mapping=True)
-    ids = [*prompt, *coded["input_ids"]]
-    limit = getattr(model.config, "max_position_embeddings", None) or len(ids)
+    coded = completion(tokenizer, [response], return_offsets_mapping=True)
+    ids = [*prompt, *coded["input_ids"][0]]
+    limit = positions(model.config.to_dict()) or len(ids)
     given = torch.tensor([ids[:limit]], device=model.device)
     was_training = model.training
     model.eval()
@@ -90,17 +92,17 @@ def token_losses(
         parts.append(torch.nn.functional.cross_entropy(out.logits[0].float(), targets, reduction="none"))
     model.train(was_training)
     seen = torch.cat(parts).abs().tolist()[len(prompt) - 1 :]
-    losses = seen + [math.nan] * (len(coded["input_ids"]) - len(seen))
-    return TokenLosses(response, *pieces(coded["offset_mapping"], losses, len(response)))
+    losses = seen + [math.nan] * (len(ids) - len(prompt) - len(seen))
+    return TokenLosses(response, *pieces(coded["offset_mapping"][0], losses, len(response)))
 
 
 def pieces(
     offsets: Sequence[tuple[int, int]], losses: Sequence[float], length: int
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Where pieces end and their losses, from tokens' character offsets; the end token by itself."""
+    """Where pieces end and their losses, from tokens' character offsets; the end token, last, has none."""
     ends: list[int] = []
     found: list[float] = []
-    for (_, end), loss in zip(offsets[:-1], losses[:-1], strict=True):
+    for (_, end), loss in zip(offsets, losses[:-1], strict=True):
         if ends and end <= ends[-1]:
             found[-1] += loss
         else:

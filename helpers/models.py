@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     BitsAndBytesConfig,
     GenerationConfig,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -64,32 +64,28 @@ def devices(method: str) -> str | dict[str, int] | None:
 
 
 def tokenizer_of(path: str | Path) -> PreTrainedTokenizerBase:
-    """A model's tokenizer as it was saved.
+    """A model's tokenizer as it was saved; one without a padding token pads with its end token.
 
     For a Qwen2 model, AutoTokenizer would put Qwen's own splitting rules in place of those in tokenizer.json.
     """
-    return PreTrainedTokenizerFast.from_pretrained(path)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
+    if tokenizer.pad_token is None:  # padding is masked and carries no label, so any token will do
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
-def ends_of(config: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that end a response: all of the generation configuration, and the tokenizer's own."""
-    given = getattr(config, "eos_token_id", None)
-    found = [*(given if isinstance(given, list) else [given]), tokenizer.eos_token_id]
-    return frozenset(token for token in found if token is not None)
+def generation_settings(path: str | Path) -> GenerationConfig:
+    """A model's generation settings; from its configuration where it has none of its own."""
+    try:
+        return GenerationConfig.from_pretrained(path)
+    except OSError:
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(path, trust_remote_code=False))
 
 
-def positions_of(config: PreTrainedConfig) -> int | None:
-    """How many tokens a model can look at, stretched positions included; None where it does not say."""
-    config = config.get_text_config()
-    found = getattr(config, "max_position_embeddings", None)
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    if (
-        found
-        and rope.get("rope_type", rope.get("type")) in ("yarn", "linear", "dynamic")
-        and "factor" in rope
-    ):
-        found = max(found, int(rope.get("original_max_position_embeddings", found) * rope["factor"]))
-    return found
+def end_tokens(tokenizer: PreTrainedTokenizerBase, settings: GenerationConfig) -> set[int]:
+    """The tokens that end a response: the tokenizer's end token and those of the generation settings."""
+    own = settings.eos_token_id
+    return {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
 
 
 def load_condition(

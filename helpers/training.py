@@ -17,6 +17,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset, concatenate_datasets
@@ -24,10 +25,14 @@ from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from helpers import adapters, checkpoints, journal, models
+from helpers import adapters, checkpoints, models
 from helpers.examples import bucketed, data_hash, encode, first
+from helpers.files import contents, digest
 from helpers.live import Live, tokens_by_step
 from helpers.traces import read_table
+
+LORA = ("rank", "alpha")
+PLAN = ("seed", "method", *LORA, "learning_rate", "epochs", "batch_size", "max_length")
 
 
 def prepare(model: PreTrainedModel, method: str, rank: int, alpha: int, seed: int) -> PreTrainedModel:
@@ -158,54 +163,44 @@ def fit(
             "seconds": round(clock.seconds(), 1), "trained_parameters": trained_parameters}  # fmt: skip
 
 
-def texts_of(arm: str | Path, traces: int) -> tuple[list[str], list[str]]:
-    """The problems and responses of an arm's file, of its first so many traces or, for 0, of all."""
+def texts(arm: str | Path, traces: int = 0) -> tuple[list[str], list[str]]:
+    """Problems and responses of an arm's file: of its first so many traces, 0 for all."""
     table = read_table(arm)
-    problems, responses = (first(table[name].to_pylist(), traces) for name in ("problem", "response"))
-    return problems, responses
+    return first(table["problem"].to_pylist(), traces), first(table["response"].to_pylist(), traces)
 
 
 def plan_of(
-    base_model: str, arm: str | Path, condition: str, seed: int, method: str, rank: int, alpha: int,
-    learning_rate: float, epochs: int, batch_size: int, max_length: int, traces: int = 0, **_: object,
-) -> dict[str, object]:  # fmt: skip
-    """All that trained weights depend on, as plain values; texts and base model by hashes of their content.
+    base_model: str, problems: list[str], responses: list[str], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """All that trained weights depend on: the base model's files, the texts, and the `settings` of `PLAN`.
 
-    Where and in how many parts it is computed (GPUs, micro-batches, checkpoints) is left out: that changes
-    the rounding alone, and no finished training is done again for it.
+    How the work is dealt out (micro-batches, recomputed activations, processes, checkpoints) is not.
     """
-    problems, responses = texts_of(arm, traces)
-    return {
-        "condition": condition, "seed": seed, "method": method, "rank": rank, "alpha": alpha,
-        "learning_rate": learning_rate, "epochs": epochs, "batch_size": batch_size,
-        "max_length": max_length, "traces": len(problems),
-        "base_model_sha256": journal.fingerprint(base_model, "", "base", seed),
-        "data_sha256": data_hash(problems, responses),
-    }  # fmt: skip
+    wanted = {name: settings[name] for name in PLAN if name not in LORA or settings["method"] != "full"}
+    wanted |= {"learning_rate": float(settings["learning_rate"])}  # 1 and 1.0 are one rate
+    return wanted | {"base model": contents(base_model), "data": data_hash(problems, responses)}
 
 
-def is_trained(folder: str | Path, plan: dict[str, object]) -> bool:
-    """Whether a folder has the weights of just this plan; says what differs where they are another one's."""
-    path = Path(folder) / "training.json"
+def is_trained(job: dict[str, Any]) -> bool:
+    """Whether a job (arguments of `train`) is done already, under the same plan; says so in a line.
+
+    Weights of another plan, or of an earlier version that recorded none, are trained again.
+    """
+    path = Path(job["folder"], "training.json")
     if not path.exists():
         return False
-    record = json.loads(path.read_text())
-    differ = [f"{k} was {record.get(k)!r} and is {v!r}" for k, v in plan.items() if record.get(k) != v]
-    if differ:
-        print(f"{Path(folder).name}: {'; '.join(differ)}, so it is trained again")
-    return not differ
-
-
-def refuse_unlabelled(rows: Dataset, max_length: int) -> None:
-    """ValueError where prompts are so long that no token of a response is left; a line where some are."""
-    bare = sum(all(label == -100 for label in labels) for labels in rows["labels"])
-    if bare == len(rows):
-        raise ValueError(
-            f"max_length is {max_length} tokens and no prompt of {bare} is shorter: no token of a response "
-            "would be trained on. Raise max_length."
-        )
-    if bare:
-        print(f"{bare} of {len(rows)} traces keep no token of their response within {max_length} tokens")
+    try:
+        old = json.loads(path.read_text()).get("plan") or {}
+    except (ValueError, AttributeError):
+        old = {}
+    plan = plan_of(job["base_model"], *texts(job["arm"], job.get("traces", 0)), job)
+    if digest(old) == digest(plan):
+        print(f"{job['condition']}: already trained, {job['folder']}")
+        return True
+    other = ", ".join(name for name in plan | old if plan.get(name) != old.get(name))
+    why = f"under another plan ({other})" if old else "by a version that recorded no plan"
+    print(f"{job['condition']}: {job['folder']} was trained {why} and is trained again")
+    return False
 
 
 def train(
@@ -232,31 +227,32 @@ def train(
     OUT/checkpoints and are removed at the end. Run again after a kill, it goes on where it was.
     """
     folder = Path(folder)
-    problems, responses = texts_of(arm, traces)
-    plan = plan_of(
-        base_model, arm, condition, seed, method, rank, alpha, learning_rate, epochs, batch_size,
-        max_length, traces,
-    )  # fmt: skip
+    problems, responses = texts(arm, traces)
+    settings = {
+        "seed": seed, "method": method, "rank": rank, "alpha": alpha, "learning_rate": learning_rate,
+        "epochs": epochs, "batch_size": batch_size, "max_length": max_length,
+    }  # fmt: skip
+    plan = plan_of(base_model, problems, responses, settings)
     tokenizer = models.tokenizer_of(base_model)
     rows, cut = encode(tokenizer, problems, responses, max_length)
-    refuse_unlabelled(rows, max_length)
+    main = int(os.environ.get("RANK", "0")) == 0
+    if main and len(rows) < len(problems):
+        print(f"{condition}: {len(problems) - len(rows)} of {len(problems)} traces have no label left")
     # one process trains while others wait, so all see the same folders
     work = checkpoints.folder_of(
-        folder.parents[1] / "checkpoints", folder.name, [processes(), micro_batch, *plan.values()]
+        folder.parents[1] / "checkpoints", folder.name, [digest(plan), processes(), micro_batch]
     )
     log = fit(
         lambda: prepare(models.load(base_model, method)[0], method, rank, alpha, seed),
         tokenizer, rows, learning_rate, epochs, batch_size, seed, work, condition, micro_batch,
         checkpoint_steps, work / "weights", gradient_checkpointing=checkpointing,
     )  # fmt: skip
-    record = (
-        {"recipe": folder.parents[1].name}
-        | plan
-        | {"base_model": base_model, "cut": cut}
-        | log
-        | {"tokens_per_second": round(log["tokens"] / log["seconds"])}
-    )
-    if int(os.environ.get("RANK", "0")) == 0:
+    record = {"recipe": folder.parents[1].name, "condition": condition, "base_model": base_model} | settings
+    record |= {"traces": len(problems), "data_sha256": data_hash(problems, responses)}
+    record |= {"cut": cut, "unlabelled": len(problems) - len(rows), **log}
+    record |= {"tokens_per_second": round(log["tokens"] / max(log["seconds"], 0.1))}
+    record |= {"plan": plan}
+    if main:
         folder.parent.mkdir(parents=True, exist_ok=True)
         adapters.finish(work / "weights", record, folder)
         shutil.rmtree(work, ignore_errors=True)

@@ -26,10 +26,12 @@ from typing import Any
 import torch
 
 from helpers.conditions import arm_of
-from helpers.generation import Response, limits, prompt_text
+from helpers.context import capped, config_of, positions, rooms
+from helpers.generation import Response, prompt_text
 
 ROOT = Path(__file__).parents[1]
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values of max_lora_rank that vLLM 0.32 takes from 8 on
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's choices of max_lora_rank; newer versions have 1, too
+NOTE = b"note: "  # begins a line that a process has for the reader
 
 
 def respond(
@@ -105,6 +107,8 @@ def _share(
                 elif line.startswith(b"{"):
                     row = json.loads(line)
                     yield row.pop("number"), Response(**row)
+                elif line.startswith(NOTE):
+                    print(line.removeprefix(NOTE).decode().strip())
             for process, log in zip(processes, logs, strict=True):
                 if process.wait() != 0:
                     tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
@@ -136,8 +140,7 @@ def _environment(k: int, tensor_parallel: int, data_parallel: int) -> dict[str, 
 def engine_arguments(job: dict[str, Any], longest: int, ranks: Sequence[int]) -> dict[str, Any]:
     """The arguments of vllm.LLM for a job whose longest prompt and response have `longest` tokens.
 
-    vLLM refuses adapters above rank 16 unless told their rank, and knows some ranks only. By itself it
-    halves the precision of fp32 weights, on a CPU as well.
+    By itself vLLM halves the precision of fp32 weights, on a CPU as well.
     """
     found = {
         "model": job["model"],
@@ -150,32 +153,23 @@ def engine_arguments(job: dict[str, Any], longest: int, ranks: Sequence[int]) ->
         "seed": 0,
     }
     if ranks:
-        rank = rank_for(max(ranks))
-        found |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": min(len(ranks), 8)}
+        found |= {"enable_lora": True, "max_lora_rank": max_lora_rank(ranks)}
+        found |= {"max_loras": min(len(ranks), 8)}
     return found | job["options"]
 
 
-def rank_for(rank: int) -> int:
-    """The rank that vLLM is told for an adapter: the next one of those that it knows; ValueError above."""
-    found = next((known for known in RANKS if known >= rank), None)
-    if found is None:
-        raise ValueError(f"vLLM serves LoRA adapters up to rank {RANKS[-1]}, not {rank}: merge the adapter")
-    return found
-
-
-def generation_config(model: str) -> Any:
-    """A model's generation configuration, None where it has none."""
-    from transformers import GenerationConfig
-
-    try:
-        return GenerationConfig.from_pretrained(model)
-    except OSError:
-        return None
+def max_lora_rank(ranks: Sequence[int]) -> int:
+    """The setting with which vLLM serves adapters of these ranks: by default 16, and one of a few numbers."""
+    if max(ranks) > RANKS[-1]:
+        raise ValueError(
+            f"vLLM serves LoRA adapters up to rank {RANKS[-1]}, not {max(ranks)}: merge the adapter into the "
+            f"model, or train with a lower lora_rank"
+        )
+    return next(rank for rank in RANKS if rank >= max(ranks))
 
 
 def work(job: dict[str, Any], answers: Any) -> None:
     """Run one engine and write a line of JSON for each response as it finishes; what a process does."""
-    from transformers import AutoConfig
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
     from vllm.sampling_params import RequestOutputKind
@@ -188,13 +182,24 @@ def work(job: dict[str, Any], answers: Any) -> None:
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     adapters = sorted({r["adapter"] for r in requests if r["adapter"]})
     ranks = [json.loads(Path(a, "adapter_config.json").read_text())["r"] for a in adapters]
-    positions = models.positions_of(AutoConfig.from_pretrained(job["model"], trust_remote_code=False))
-    lengths = [len(prompt) for prompt in prompts]
-    allowed = limits(lengths, [r["max_new_tokens"] for r in requests], positions)
-    longest = max(length + new for length, new in zip(lengths, allowed, strict=True))
-    ends = models.ends_of(generation_config(job["model"]), tokenizer)
-    engine = LLM(**engine_arguments(job, longest, ranks)).llm_engine
-    for r, ids, most in zip(requests, prompts, allowed, strict=True):
+    asked, limit = [r["max_new_tokens"] for r in requests], positions(config_of(job["model"]))
+    limits = [rooms([len(p)], wish, limit)[0] for p, wish in zip(prompts, asked, strict=True)]
+    if line := capped(limits, asked, limit):
+        answers.write(NOTE + line.encode() + b"\n")
+
+    def answer(number: int, ids: Sequence[int], finished: bool) -> None:
+        text = tokenizer.decode(ids, skip_special_tokens=False)
+        row = {"number": number, "text": text, "tokens": len(ids), "finished": finished}
+        answers.write(json.dumps(row).encode() + b"\n")
+        answers.flush()
+
+    longest = max((len(p) + n for p, n in zip(prompts, limits, strict=True) if n), default=0)
+    engine = LLM(**engine_arguments(job, longest, ranks)).llm_engine if longest else None
+    ends = models.end_tokens(tokenizer, models.generation_settings(job["model"]))
+    for r, ids, room in zip(requests, prompts, limits, strict=True):
+        if not room:
+            answer(r["number"], [], False)
+            continue
         lora = (
             LoRARequest(r["adapter"], adapters.index(r["adapter"]) + 1, r["adapter"])
             if r["adapter"]
@@ -202,23 +207,20 @@ def work(job: dict[str, Any], answers: Any) -> None:
         )
         sampling = SamplingParams(
             temperature=r["temperature"],
-            max_tokens=most,
+            max_tokens=room,
             seed=r["sample_seed"] if r["temperature"] > 0 else None,
             stop_token_ids=sorted(ends),
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         engine.add_request(str(r["number"]), {"prompt_token_ids": ids}, sampling, lora_request=lora)
-    while engine.has_unfinished_requests():
+    while engine and engine.has_unfinished_requests():
         for output in engine.step():
             if output.finished:
                 ids = list(output.outputs[0].token_ids)
                 finished = output.outputs[0].finish_reason == "stop"
-                ids = ids[:-1] if ids and ids[-1] in ends else ids
-                text = tokenizer.decode(ids, skip_special_tokens=False)
-                row = {"number": int(output.request_id), "text": text, "tokens": len(ids)}
-                answers.write(json.dumps(row | {"finished": finished}).encode() + b"\n")
-                answers.flush()
+                ended = finished and ids and ids[-1] in ends
+                answer(int(output.request_id), ids[:-1] if ended else ids, finished)
 
 
 if __name__ == "__main__":

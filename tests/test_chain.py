@@ -64,7 +64,7 @@ for arm in arms:
         """
 assert learning_rate > 0, "first line\\nthe learning rate is not positive"
 folder = out / f"adapters/{conditions[0]}.s{seed}"
-folder.mkdir(parents=True)
+folder.mkdir(parents=True, exist_ok=True)
 ids = read(f"arms/{conditions[0].split('.')[0]}.s{seed}.parquet")["id"]
 time.sleep(0.5)
 (folder / "training.json").write_text(f"{ids} {learning_rate}")

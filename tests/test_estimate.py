@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from helpers import devices, estimate
+from helpers import context, devices, estimate
 from helpers.devices import GPUS
 from helpers.estimate import Plan
 from tests import benchmark_estimate
 
-SHAPES = json.loads(estimate.SHAPES.read_text())
+SHAPES = json.loads(context.SHAPES.read_text())
 # The numbers of parameters that the hub shows for these models.
 PUBLISHED = {
     "0.5B": 494_032_768, "1.5B": 1_543_714_304, "3B": 3_085_938_688, "7B": 7_615_616_512,

@@ -13,11 +13,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import Qwen2Config
 
-from helpers import chain, generation, harness, journal, models, puzzles, recipe, vllm_engine
+from helpers import generation, journal, models, puzzles, vllm_engine
 from helpers.generation import Response
-from helpers.traces import write_table
 
 ROOT = Path(__file__).parents[1]
 PROBLEMS = puzzles.benchmark("countdown", puzzles.problems("test", 12, 0))
@@ -159,7 +157,7 @@ def test_tokens_do_not_change_when_the_cache_grows_or_keys_are_shared(loaded):
     asked = ["Work out: 9+8.", "For 27 try 12*4 with 2; 22-14 with 25; 9+8 with 3; 31-4 with 6; 5*6 with 9."]
     prompts = [tokenizer(generation.prompt_text(tokenizer, p))["input_ids"] for p in asked]
     model.set_attn_implementation("grouped")
-    made = dict(generation.decode(model, tokenizer, prompts, [2 * generation.ROOM] * 2))
+    made = dict(generation.decode(model, tokenizer, prompts, 2 * generation.ROOM))
     assert len(made[1]) > generation.ROOM
     plain, _ = models.load(ROOT / "base_model")
     for k, prompt in enumerate(prompts):
@@ -233,119 +231,3 @@ def test_several_samples_of_a_problem_are_scored_each():
     assert isinstance(table, pa.Table)
     scores = grading.score(table, "base", 0)
     assert scores["sample"].to_pylist()[:4] == [0, 1, 0, 1] and len(scores) == 24
-
-
-def test_every_end_of_the_generation_configuration_ends_a_response(loaded):
-    model, tokenizer = loaded
-    texts = [generation.prompt_text(tokenizer, "Work out: 9+8.")]
-    (whole,) = dict(generation.stream(model, tokenizer, texts, 40)).values()
-    ids = tokenizer(whole.text, add_special_tokens=False)["input_ids"]
-    before = model.generation_config.eos_token_id
-    try:
-        model.generation_config.eos_token_id = [2, ids[3]]
-        (found,) = dict(generation.stream(model, tokenizer, texts, 40)).values()
-    finally:
-        model.generation_config.eos_token_id = before
-    first = ids.index(ids[3])
-    assert found == generation.Response(tokenizer.decode(ids[:first]), first, True)
-    assert models.ends_of(None, tokenizer) == {2}
-
-
-def test_a_tokenizer_without_a_pad_token_answers_prompts_of_different_length(loaded):
-    model, tokenizer = loaded
-    texts = [generation.prompt_text(tokenizer, p) for p in ("Work out: 9+8.", "Work out: 9+8-2*3.")]
-    usual = dict(generation.stream(model, tokenizer, texts, 30))
-    before = tokenizer.pad_token
-    try:
-        tokenizer.pad_token = None
-        assert dict(generation.stream(model, tokenizer, texts, 30)) == usual
-    finally:
-        tokenizer.pad_token = before
-
-
-def test_a_response_has_the_tokens_that_the_positions_leave_its_prompt(loaded, capsys):
-    assert generation.limits([10, 90], [50, 50], None) == [50, 50] and capsys.readouterr().out == ""
-    assert generation.limits([10, 90], [50, 50], 100) == [50, 10]
-    assert (
-        "1 of 2 responses may have 10 tokens or a few more, not 50: the model has 100"
-        in capsys.readouterr().out
-    )
-    with pytest.raises(ValueError, match="a prompt has 100 tokens, and the model 100 positions"):
-        generation.limits([100], [50], 100)
-    model, tokenizer = loaded
-    texts = [generation.prompt_text(tokenizer, p) for p in ("Use 5, 19 and 20 to make 11.", "Work out: 9+8.")]
-    usual = dict(generation.stream(model, tokenizer, texts, 20))
-    before = model.config.max_position_embeddings
-    try:
-        room = len(tokenizer(texts[0])["input_ids"]) + 4
-        model.config.max_position_embeddings = room
-        few = dict(generation.stream(model, tokenizer, texts, 20))
-    finally:
-        model.config.max_position_embeddings = before
-    assert few[0].tokens == 4 and not few[0].finished and usual[0].text.startswith(few[0].text)
-
-
-@pytest.mark.parametrize(
-    ("given", "positions"),
-    [
-        ({}, 32768),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768,
-                              "rope_theta": 1e6}}, 131072),
-        ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}, 32768),
-    ],
-)  # fmt: skip
-def test_stretched_positions_count(given, positions):
-    config = Qwen2Config(max_position_embeddings=32768, **given)
-    assert models.positions_of(config) == positions
-
-
-SHAPES = json.loads((ROOT / "helpers" / "shapes.json").read_text())
-RECIPES = sorted(p.stem for p in (ROOT / "notebooks" / "recipes").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_no_recipe_asks_vllm_for_more_than_its_model_has(name, capsys):
-    """What the engine would be told, for prompts of 300 tokens, and what the chain says before training."""
-    found = recipe.load(name, ROOT / "notebooks")
-    new = found["04_evaluation"].get("max_new_tokens", 420)
-    for model in {found["base_model"], *found["models"].values()} & SHAPES.keys():
-        config = Qwen2Config(**{k: v for k, v in SHAPES[model].items() if k != "model_type"})
-        positions = models.positions_of(config)
-        allowed = generation.limits([300] * 5, [new] * 5, positions)
-        job = {"model": model, "tensor_parallel": 1, "options": {}}
-        told = vllm_engine.engine_arguments(job, 300 + max(allowed), [64])
-        assert told["max_model_len"] <= positions and min(allowed) >= min(new, positions // 2)
-        told = [line for line in chain.short_contexts(found) if line.startswith(model + " has")]
-        assert len(told) == (new >= positions), name
-
-
-@pytest.mark.parametrize(("rank", "told"), [(1, 8), (8, 8), (9, 16), (65, 128), (257, 320), (512, 512)])
-def test_ranks_are_rounded_up_to_those_that_vllm_takes(rank, told, tmp_path):
-    assert vllm_engine.rank_for(rank) == told
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": rank}))
-    assert harness.model_arguments("m", str(tmp_path), "vllm")["max_lora_rank"] == told
-    with pytest.raises(ValueError, match="up to rank 512, not 513: merge the adapter"):
-        vllm_engine.rank_for(513)
-
-
-def test_a_table_is_known_by_its_requests(tmp_path, capsys):
-    todo, path = requests(), tmp_path / "base.s0.parquet"
-    assert not journal.is_stored(todo, path)
-    responses = [generation.Response("It is \\boxed{5}.", 5, True)] * len(todo)
-    write_table(journal.table(todo, responses), path)
-    assert journal.is_stored(todo, path) and capsys.readouterr().out == ""
-    assert not journal.is_stored(requests(max_new_tokens=99), path)
-    assert "made under other parameters, weights or problems, so it is made again" in capsys.readouterr().out
-    assert not journal.is_stored([r | {"answer": "6"} for r in todo], path)
-    write_table(journal.table(todo, responses).replace_schema_metadata(None), path)  # of an earlier version
-    assert not journal.is_stored(todo, path)
-
-
-def test_a_large_file_is_known_wherever_it_is_moved(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "LARGE", 100)
-    (tmp_path / "a").write_bytes(b"x" * (3 << 20))
-    (tmp_path / "b").write_bytes(b"x" * (3 << 20))
-    os.utime(tmp_path / "b", (1, 1))
-    assert journal.content(tmp_path / "a") == journal.content(tmp_path / "b")
-    (tmp_path / "b").write_bytes(b"x" * ((3 << 20) - 1) + b"y")
-    assert journal.content(tmp_path / "a") != journal.content(tmp_path / "b")

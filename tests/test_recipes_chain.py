@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from helpers import benchmarks, devices, estimate, perturbations, recipe
+from helpers import benchmarks, context, devices, estimate, perturbations, recipe
 from helpers.conditions import method_of, parts, traces_of
 from tests import tiny
 
@@ -59,7 +59,7 @@ def test_every_condition_of_a_recipe_fits_the_gpu_that_it_names(name):
 @pytest.mark.parametrize("name", LARGE)
 def test_shapes_of_recipes_are_known_without_a_network(name):
     found = recipe.load(name, NOTEBOOKS)
-    known = json.loads(estimate.SHAPES.read_text())
+    known = json.loads(context.SHAPES.read_text())
     assert {recipe.base_model_of(found, c) for c in found["conditions"]} <= known.keys()
 
 

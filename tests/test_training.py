@@ -1,7 +1,6 @@
 """Training: what is trained on, the order of examples, and real LoRA, QLoRA and full runs of a tiny model."""
 
 import json
-import shutil
 import warnings
 from dataclasses import replace
 
@@ -319,64 +318,3 @@ def test_generation_equals_transformers_own(tiny):
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_killed_at_ten_random_moments_it_ends_in_the_same_weights(tmp_path, method):
     assert killed_training.main(tmp_path, 10, method) == (10, True)
-
-
-def test_finished_weights_are_known_by_their_plan_wherever_they_are(job, tiny, tmp_path, capsys):
-    plan = training.plan_of(**job)
-    assert not training.is_trained(job["folder"], plan)
-    training.train(**job)
-    capsys.readouterr()
-    assert training.is_trained(job["folder"], plan) and capsys.readouterr().out == ""
-    moved = tmp_path / "elsewhere"
-    shutil.copytree(tiny[0], moved)
-    same = {"base_model": str(moved), "micro_batch": 1, "checkpointing": True, "checkpoint_steps": 0}
-    assert training.is_trained(job["folder"], training.plan_of(**job | same))
-    changes = {"learning_rate": 0.02, "rank": 8, "seed": 1, "epochs": 2, "max_length": 99, "traces": 3}
-    for key, value in changes.items():
-        assert not training.is_trained(job["folder"], training.plan_of(**job | {key: value})), key
-    said = capsys.readouterr().out
-    assert "correct.s0: learning_rate was 0.01 and is 0.02, so it is trained again" in said
-    arms.write_arms({"correct": tiny[1]}, ["shuffle-100"], 0, tmp_path / "arms")
-    other = job | {"arm": tmp_path / "arms" / "shuffle-100.s0.parquet"}
-    assert not training.is_trained(job["folder"], training.plan_of(**other))
-    config = json.loads((moved / "config.json").read_text()) | {"rms_norm_eps": 1e-5}
-    (moved / "config.json").write_text(json.dumps(config))
-    assert not training.is_trained(job["folder"], training.plan_of(**job | {"base_model": str(moved)}))
-
-
-def test_a_length_that_leaves_no_response_is_refused_before_training(job):
-    with pytest.raises(ValueError, match="max_length is 5 tokens and no prompt of 10 is shorter"):
-        training.train(**job | {"max_length": 5})
-    assert not job["folder"].exists()
-
-
-def test_some_without_a_label_are_told(tiny, capsys):
-    tokenizer = models.tokenizer_of(tiny[0])
-    rows, _ = encode(tokenizer, ["a" * 60, "a"], ["It is 5.", "It is 5."], 60)
-    training.refuse_unlabelled(rows, 60)
-    assert "1 of 2 traces keep no token of their response within 60 tokens" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "response",
-    ["It is 5.", "It is 5.<|im_end|>", "One <|im_end|> in it.", "<|endoftext|> and <|im_end|><|im_end|>"],
-)
-def test_a_response_is_text_with_one_end(tokenizers, response):
-    for tokenizer in tokenizers.values():
-        rows, _ = encode(tokenizer, ["What is 2+3?"], [response], 1024)
-        labels = [token for token in rows[0]["labels"] if token != -100]
-        assert labels[-1] == tokenizer.eos_token_id
-        assert not set(labels[:-1]) & set(tokenizer.all_special_ids)
-        assert tokenizer.decode(labels[:-1]) == response.removesuffix(tokenizer.eos_token)
-
-
-def test_a_thought_that_the_template_opens_is_opened_once(tokenizers):
-    tokenizer = tokenizers["qwen"]
-    before = tokenizer.chat_template
-    try:
-        tokenizer.chat_template = before.replace("assistant\\n' }}", "assistant\\n<think>\\n' }}")
-        assert tokenizer.chat_template != before
-        rows, _ = encode(tokenizer, ["What is 2+3?"], ["<think>\nI add.\n</think>\n\n5"], 1024)
-        assert tokenizer.decode(rows[0]["input_ids"]).count("<think>") == 1
-    finally:
-        tokenizer.chat_template = before
