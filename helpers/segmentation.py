@@ -26,12 +26,16 @@ LET = (
     r"|maybe (?:i|we)(?: can| should| could)?)"
 )
 AGAIN = (
-    r"(?:double[- ]?check|re-?check|check|verify|confirm|make sure|validate|test|re-?examine|re-?evaluate"
-    r"|re-?consider|re-?think|re-?calculate|re-?compute|re-?read|think again|think differently|go back"
+    r"(?:double[- ]?check"
+    r"|re-?(?:check|do|visit|trace|parse|examine|evaluate|consider|think|calculate|compute|read)"
+    r"|see (?:if|whether)|check|verify|confirm|make sure(?! i understand)|validate|test|think again"
+    r"|think differently|go back"
     r"|think about (?:it|this|that) (?:again|differently|another way|from|in another)|look back|step back"
     r"|backtrack|start over|start again|consider (?:another|a different|an alternative|the possibility)"
     r"|try (?:again|another|a different|a few|a small|an? example|a specific|something|some|small|smaller"
-    r"|different|using|plugging|assuming|with|to approach|to think|to look))"
+    r"|different|using|plugging|assuming|with|to approach|to think|to look)"
+    r"|[^.?!\n]{0,60}?\b(?:again|once more|differently|from scratch|(?:that|this) possibility"
+    r"|(?:another|a different) (?:way|approach|angle|method)))"
 )
 SIGN = r"(?:discrepancy|contradiction|mistake|error|inconsistency|confusion|problem|something wrong)"
 # How a step opens, by kind: three of the paper's words, and the divisions that an author numbers.
@@ -40,8 +44,12 @@ OPENINGS = {
         r"(?:(?:but|oh|no|so|and|ah|okay|ok|hmm+|well)[,.]? )?(?:wait|hmm+|hold on|hang on)\b",
         r"(?:but )?actually\b",
         r"(?:but )?on second thought\b",
-        r"however\b",
-        r"but,? (?:then|according to|earlier|before that|how|what|why|is|are|does|perhaps|maybe|again)\b",
+        r"(?:oops|whoops|oh no)\b",
+        # A story's "However, the next day" and "But then, when" only go on.
+        r"however\b(?!,? (?:the (?!problem|question|answer|result)|in|on|at|when|after|he|she|they)\b)",
+        r"but,? then (?:again|i|we|that|this|it|the|how|why|what|if)\b",
+        r"but,? (?:according to|earlier|before that|how|what|why|is|are|does|perhaps|maybe|again)\b",
+        r"but,? (?:since |given that )?(?:the|in the|this) (?:problem|question|user)\b(?! also)",
         r"but,? i(?:['’]m not|['’]m still| don['’]t|['’]m getting)\b",
         r"but (?:that|this|it)"
         r"(?:['’]s| is| can['’]t| cannot| does| doesn['’]t| seems| isn['’]t| contradicts)\b",
@@ -56,12 +64,15 @@ OPENINGS = {
     "validation": (
         rf"(?:(?:but|now|so|and|okay|ok|first|next)[,.]? )?{LET} (?:just |also |quickly |now )?{AGAIN}\b",
         r"(?:but )?(?:just )?to "
-        r"(?:be (?:sure|certain|safe|thorough)|make sure|verify|confirm|double[- ]?check|check)\b",
+        r"(?:be (?:\w+ )?(?:sure|certain|safe|thorough)|make sure|verify|confirm|double[- ]?check|check)\b",
         r"(?:double[- ]?)?(?:checking|verifying)\b",
+        r"(?:as an?|another|one more|a|quick|for an?)? ?(?:quick |final |sanity |double )*check\b",
+        r"is (?:that|this|it|the answer) (?:really )?(?:right|correct|true|possible)\b",
     ),
     "alternative": (
         r"alternatively\b",
         r"instead,",
+        r"maybe the (?:problem|question|original)\b",
         r"(?:so )?(?:maybe|perhaps) (?:there['’]s|there is|(?:i|we) (?:can|should|could|need)|it['’]s better"
         r"|a better|another|consider|use|try|i)\b",
         r"another (?:way|approach|method|idea|option|possibility|thought|angle|strategy)\b",
@@ -76,24 +87,30 @@ OPENINGS = {
         r"(?:first|second|third|fourth|next|final|last) (?:case|scenario|approach|method)\b",
     ),
 }
+HEADING = r"(?:\d{1,2}[.)][ \t]+)?\*\*[^*\n]{2,80}\*\*:?[ \t]*(?:\n|$)"  # a line in bold
+LIST_NUMBER = re.compile(r"\s*[*_#>\-(]{0,5}\d{1,2}[.)]\s+")  # belongs to what follows it
 DECORATION = r"(?:[*_>#\-–—•\"“'‘(]{1,6}[ \t]*|\d{1,2}[.)][ \t]+)*+"
 OPENING = re.compile(
-    rf"\s*+(?:#{{2,6}} |{DECORATION}(?:{'|'.join(p for kind in OPENINGS.values() for p in kind)}))",
+    rf"\s*+(?:#{{1,6}} |{HEADING}|{DECORATION}(?:{'|'.join(p for kind in OPENINGS.values() for p in kind)}))",
     re.IGNORECASE,
 )
 # How an opening can begin: most sentences are told apart by their first word, at a tenth of the time.
 FIRST_WORD = re.compile(r"[^a-z]{0,16}([a-z]+)", re.IGNORECASE)
 WORDS = """but oh no so and ah okay ok well wait hold hang actually on however this that it there i let we
-maybe perhaps now first next to just double doublecheck doublechecking checking verifying alternatively
-instead another a is what case step part approach method option scenario possibility second third fourth
-final last made"""
+maybe perhaps now first next to just double doublecheck doublechecking checking verifying check quick sanity
+alternatively instead another one a as for is what case step part approach method option scenario possibility
+second third fourth final last made oops whoops"""
 FIRST_WORDS = frozenset(WORDS.split())
 SHORTEST = 40  # characters: a step shorter than that ("Hmm. Wait, no.") goes on with the next opening
 
 
 def units(text: str) -> list[str]:
     """The sentences and lines of a text, each with the white space after it; joined they are the text."""
-    ends = [m.end() for m in UNIT_END.finditer(text)]
+    ends, start = [], 0
+    for match in UNIT_END.finditer(text):
+        if "\n" in match[0] or not LIST_NUMBER.fullmatch(text, start, match.end()):
+            ends.append(match.end())
+            start = match.end()
     return [text[a:b] for a, b in zip([0, *ends], [*ends, len(text)], strict=True) if a < b]
 
 
@@ -101,7 +118,7 @@ def opens(unit: str) -> bool:
     """Whether a sentence opens a step."""
     word = FIRST_WORD.match(unit)
     known = word and (word[1].lower() in FIRST_WORDS or word[1].lower().startswith("hmm"))
-    if not known and not unit.lstrip().startswith("##"):
+    if not known and not unit.lstrip().startswith(("#", "*", *"0123456789")):
         return False
     return OPENING.match(unit) is not None
 

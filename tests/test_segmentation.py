@@ -217,3 +217,37 @@ def test_every_real_response_is_cut_without_loss():
 )
 def test_numbers_are_those_of_the_list_that_a_model_gives(reply, named):
     assert numbers_named(reply) == named
+
+
+OPENS = [
+    "Let me redo the calculation.", "Let me see another way.", "Let me revisit the first part.",
+    "Oops, I think I made a mistake.", "Another sanity check: 5*4=20.", "But to be absolutely sure, add.",
+    "let me see if there is another.", "Let me read it again carefully.", "Let me go through it again.",
+    "Let me think if there's another way to read it.", "Just to be extra safe, I add.", "Is that right?",
+    "But the problem says 10% of it.", "Maybe the problem is meant otherwise.", "As a quick check, 2+3=5.",
+    "**1. Find r:**\n", "2. **Add them up**\n", "### Second part\n", "3. Wait, that is not so.",
+]  # fmt: skip
+GOES_ON = [
+    "However, the next day he sold more.", "But then, when he came home, she slept.",
+    "But the problem also gives a time.", "First, let me make sure I understand it.", "2. Add the two.",
+    "**bold** words in a line.", "Let me compute that.", "Check", "15.",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", OPENS)
+def test_clear_openings_begin_a_step(sentence):
+    first = "I add the numbers that are given, one by one. "
+    assert segment(first + sentence) == (first, sentence)
+    assert segment(first + "\n\n" + sentence) == (first + "\n\n", sentence)
+
+
+@pytest.mark.parametrize("sentence", GOES_ON[:7])
+def test_what_only_goes_on_begins_none(sentence):
+    assert len(segment("I add the numbers that are given, one by one. " + sentence)) == 1
+
+
+def test_a_list_s_number_stays_with_its_item():
+    text = "These are given:\n1. The first.\n2. The second is 5. It is odd.\n**3. The last:**\n(4) x\n"
+    assert units(text)[1:] == [
+        "1. The first.\n", "2. The second is 5. ", "It is odd.\n", "**3. The last:**\n", "(4) x\n",
+    ]  # fmt: skip
