@@ -48,8 +48,8 @@ def audit(gold: str, answer: str) -> str | None:
     if not (gold_point and answer_point):
         golds, answers = sorted(golds, key=decimal), sorted(answers, key=decimal)
     same = len(golds) == len(answers) and all(map(equal, golds, answers))
-    if not same and "%" in gold and "%" not in answer:
-        return audit(gold.replace("%", ""), answer)
+    if not same and ("%" in gold) != ("%" in answer):
+        return audit(gold.replace("\\%", "%").replace("%", ""), answer.replace("\\%", "%").replace("%", ""))
     return "ok" if same else "wrong"
 
 

@@ -105,6 +105,11 @@ def match(gold: Form, answer: Form, tolerance: Fraction, algebra: ModuleType | N
         return every(match(g, a, tolerance, algebra) for g, a in zip(first, second, strict=True))
 
     kinds = {gold.kind, answer.kind}
+    if algebra and kinds == {"=", "leaf"}:  # 2+3=5 for 5: what is true for all values is no more than its end
+        identity = gold if gold.kind == "=" else answer
+        if algebra.equal(*identity.parts, Fraction(0)):
+            ends = (form(f.parts[-1]) for f in (gold, answer))
+            return match(*ends, tolerance, algebra)
     if gold.name and answer.name and gold.name != answer.name or kinds & {"=", "<", "\\le", "\\ne", "\\in"}:
         return related(gold, answer, algebra)
     if kinds in ({"union"}, {"union", "list"}):

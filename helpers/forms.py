@@ -20,7 +20,7 @@ RATIONAL = re.compile(
 )
 VARIABLE = re.compile(r"(?:\\[a-zA-Z]+|[a-zA-Z])'*(?:_\{[^{}]*\})?")
 MATRIX = re.compile(r"[(\[]?\s*\\begin\{(\w*matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}\s*[)\]]?", re.S)
-RELATIONS = ("=", "<", ">", "\\le", "\\ge", "\\ne", "\\equiv", "\\in")
+RELATIONS = ("=", "\\approx", "<", ">", "\\le", "\\ge", "\\ne", "\\equiv", "\\in")
 TURNED = {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}
 
 
@@ -88,7 +88,7 @@ def closing(text: str) -> int:
 
 def relation(chain: list[str]) -> Form:
     """An equation with a name, an inequality as the interval that it is, or both sides of a relation."""
-    sides, signs = chain[::2], chain[1::2]
+    sides, signs = chain[::2], ["=" if sign == "\\approx" else sign for sign in chain[1::2]]
     if set(signs) <= {"="} and is_name(sides[0]) or signs == ["\\in"] and is_name(sides[0]):
         return form(sides[-1])._replace(name=squash(sides[0]))
     if len(signs) == 1 and signs[0] in ("=", "\\ne", "\\in"):
@@ -115,8 +115,10 @@ def relation(chain: list[str]) -> Form:
 
 
 def is_name(text: str) -> bool:
-    """Whether what stands before "=" is a name or a formula without numbers, such as f(2), a_1, x + y."""
-    text = re.sub(r"_\{[^{}]*\}|\\text\{[^{}]*\}|(?<=[a-zA-Z])\([\w\s,]*\)|\^\{-1\}", "x", text)
+    """Whether what stands before "=" is a name or a formula without numbers: f(2), a_1, BC^2, x + y."""
+    text = re.sub(
+        r"^[A-Z]{2}\^\{2\}$|_\{[^{}]*\}|\\text\{[^{}]*\}|(?<=[a-zA-Z])\([\w\s,]*\)|\^\{-1\}", "x", text
+    )
     return bool(text) and not re.search(r"[\d!|<>]", text)
 
 

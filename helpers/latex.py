@@ -126,6 +126,7 @@ def clean(text: str) -> str:
     text = re.sub(r"\\log\s*_\{e\}", r"\\ln ", text)
     text = re.sub(r"\^\{\\circ\s*\}\s*[CF]?", "\ue000degrees\ue001", text)
     text = re.sub(r"\(?\s*\\pmod\s*\{?\s*(\w+)\s*\}?\s*\)?", r" \\pmod{\1}", text)
+    text = re.sub(r"\ue001\s*/\s*\ue000", "/", text)
     text = re.sub(r"\ue001[\s,]*\ue000", " ", text)
     text = text.replace("\ue000", "\\text{").replace("\ue001", "}")
     text = re.sub(r"\s+", " ", text).strip(" ;,:")
@@ -154,6 +155,8 @@ def font(match: re.Match[str]) -> str:
 
 
 def command(match: re.Match[str]) -> str:
+    if glued := re.fullmatch(r"(lceil|rceil|lfloor|rfloor|cdot|times)([a-zA-Z])", match[1]):
+        return f"\\{glued[1]} {glued[2]}"  # \lceiln, where someone took the spaces out
     name = COMMANDS.get(match[1], "" if match[1] in DROPPED.split() else match[0])
     return f"{name} " if name[-1:].isalpha() and name != match[0] else name
 

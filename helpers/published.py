@@ -35,10 +35,14 @@ SOURCE = (
     "https://raw.githubusercontent.com/NovaSky-AI/SkyThought/{}/skythought/Qwen2.5-Math/evaluation/outputs"
 )
 BENCHMARKS = ("math500", "aime24", "amc23", "olympiadbench")
+# Checkpoints of the run on correct traces, by training step, on AIME24 alone. The paper's cell, 40.0, is the
+# accuracy that the authors report for PRINTED and for no other.
+STEPS = (21, 35, 49, 63, 70, 84, 98, 105, 119, 133, 140)
+PRINTED = "Qwen2.5-32B-correct@133"
 ARMS, OTHERS = "icml_models/Sky-T1-math-", "home/ubuntu/skyov1-dl/Sky-T1-math-"
 # What a model is called here: its folder in the authors' repository and the name of its prompt.
 PUBLISHED = {
-    "Qwen2.5-32B-correct": (f"{ARMS}correct-5K-32B-ckpts/checkpoint-140", "Sky-T1"),
+    **{f"Qwen2.5-32B-correct@{n}": (f"{ARMS}correct-5K-32B-ckpts/checkpoint-{n}", "Sky-T1") for n in STEPS},
     "Qwen2.5-32B-digits-20": (f"{ARMS}corrupt-0.2-32B", "Sky-T1"),
     "Qwen2.5-32B-digits-50": (f"{ARMS}corrupt-0.5-32B", "Sky-T1"),
     "Qwen2.5-32B-digits-70": (f"{ARMS}corrupt-0.7-32B", "Sky-T1"),
@@ -73,7 +77,7 @@ def download(folder: str | Path, models: list[str], source: str = SOURCE.format(
     absent = []
     for model in models:
         where, prompt = PUBLISHED[model]
-        for benchmark in BENCHMARKS:
+        for benchmark in ("aime24",) if "@" in model else BENCHMARKS:
             stem = f"{source}/{where}/{benchmark}_eval/{benchmark}/test_{prompt}_-1_seed0_t0.0_s0_e-1"
             for end, url in ((".metrics.json", f"{stem}_{prompt}_metrics.json"), (".jsonl", f"{stem}.jsonl")):
                 path = Path(folder, model, benchmark + end)
@@ -210,9 +214,9 @@ def accuracies(graded: pd.DataFrame, paper: dict[str, Any]) -> pd.DataFrame:
 
 def paper_cell(paper: dict[str, Any], model: str, benchmark: str) -> float | None:
     """The cell of Table 2 (or, for `short`, Table 4) that a model's file is behind."""
-    condition = model.removeprefix("Qwen2.5-32B-")
+    condition = model.removeprefix("Qwen2.5-32B-").partition("@")[0]
     name = PAPER_NAMES.get(benchmark)
-    if condition == model or name is None:
+    if not model.startswith("Qwen2.5-32B-") or name is None:
         return None
     table = paper["table2_perturbations"]
     if isinstance(table.get(condition), list):
@@ -242,6 +246,33 @@ def unboxed(graded: pd.DataFrame) -> pd.DataFrame:
         without_box=("theirs", "size"), counted_right=("theirs", "sum"), cut=("cut", "sum")
     )
     return table.reset_index()
+
+
+def is_checkpoint(models: pd.Series) -> pd.Series:
+    """Which of these are checkpoints of a run other than the one that the paper prints."""
+    return models.str.contains("@") & (models != PRINTED)
+
+
+def checkpoints(graded: pd.DataFrame, resamples: int = 2000) -> tuple[pd.DataFrame, dict[str, float]]:
+    """The checkpoints of the run on correct traces: a row for each, and what choosing the best one adds.
+
+    Rows in percent: our accuracy with Wilson's interval, theirs, and the difference to PRINTED on the same
+    problems with interval and p (see `contrasts`). Choice: the mean over checkpoints, what the best one
+    has on the problems that it is chosen by (`chosen`) and on the others (`others`), means over samples.
+    """
+    rows = graded[graded.model.str.contains("@") & (graded.benchmark == "aime24")]
+    table = accuracies(rows, {"table2_perturbations": {}, "table4_short_vs_long": {"accuracy": {}}})
+    table = table.sort_values("model", key=lambda names: names.str.partition("@")[2].astype(int))
+    table = table[["model", "problems", "reported", "lenient", "strict", "low", "high"]]
+    pairs = contrasts(rows, resamples)
+    turned = pairs.rename(columns={"first": "second", "second": "first", "low": "high", "high": "low"})
+    both = pd.concat([pairs, turned.assign(**{c: -turned[c] for c in ("difference", "low", "high")})])
+    mine = both[both["second"] == PRINTED][["first", "difference", "low", "high", "p"]]
+    mine = mine.set_axis(["model", "difference", "from", "to", "p"], axis=1)
+    answers = rows.pivot(index="model", columns="problem_id", values="strict").to_numpy(dtype=float)
+    inside, outside = statistics.best_of(answers, resamples, statistics.generator("checkpoints"))
+    choice = {"mean": answers.mean(), "chosen": inside.mean(), "others": outside.mean()}
+    return table.merge(mine, on="model", how="left"), {k: round(100 * v, 1) for k, v in choice.items()}
 
 
 def contrasts(graded: pd.DataFrame, resamples: int = 2000) -> pd.DataFrame:

@@ -203,6 +203,24 @@ def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
     return np.minimum(1, 2 * stats.binom.cdf(np.minimum(first, second), first + second, 0.5))
 
 
+def best_of(answers: np.ndarray, resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """What the best of several candidates has where it was chosen, and elsewhere, per bootstrap sample.
+
+    `answers` is candidates x problems, 0 or 1. In each sample of problems the best candidate is chosen, and
+    looked at again on the problems that the sample left out. Source: Efron and Tibshirani (1997), the
+    leave-one-out bootstrap.
+    """
+    inside, outside = [], []
+    for _ in range(resamples):
+        drawn = rng.integers(answers.shape[1], size=answers.shape[1])
+        left = np.setdiff1d(np.arange(answers.shape[1]), drawn)
+        means = answers[:, drawn].mean(axis=1)
+        best = means == means.max()  # all of them where several are equal
+        inside.append(means.max())
+        outside.append(answers[best][:, left].mean())
+    return np.array(inside), np.array(outside)
+
+
 def holm(p_values: ArrayLike) -> np.ndarray:
     """Holm's adjusted p values (1979): each to be compared with the level of the whole family."""
     p = np.asarray(p_values, float)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import published
+from helpers import published, statistics
 
 ROOT = Path(__file__).parents[1]
 REAL = next(
@@ -136,3 +136,30 @@ def test_judgements_name_a_side_and_a_reason():
     judged = pd.read_csv(published.JUDGED)
     assert judged.right.isin(["ours", "theirs", "open"]).all() and judged.why.str.len().gt(10).all()
     assert not judged.duplicated(["model", "benchmark", "problem_id"]).any()
+
+
+def test_checkpoints_are_compared_with_the_printed_one_and_the_best_is_looked_at_elsewhere(tmp_path):
+    right = {21: {0, 1}, 133: {0, 1, 2, 3}, 140: {2, 3}}
+    for step, solved in right.items():
+        folder = tmp_path / f"Qwen2.5-32B-correct@{step}"
+        folder.mkdir()
+        rows = [line(i, "5", f"so \\boxed{{{5 if i in solved else 6}}}.", "5", i in solved) for i in range(6)]
+        (folder / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    graded = published.regrade(published.read(tmp_path))
+    assert published.is_checkpoint(graded.model).sum() == 12
+    table, choice = published.checkpoints(graded, resamples=300)
+    assert table.model.str.partition("@")[2].tolist() == ["21", "133", "140"]
+    assert table.difference.round(1).tolist()[0] == table.difference.round(1).tolist()[2] == -33.3
+    assert (table["from"] <= table.difference)[[0, 2]].all() and table.p.isna().tolist() == [
+        False,
+        True,
+        False,
+    ]
+    assert choice["mean"] == 44.4 and choice["chosen"] > choice["others"]
+
+
+def test_the_best_of_equals_is_best_by_luck():
+    rng = statistics.generator("equals")
+    answers = (rng.random((11, 30)) < 0.33).astype(float)
+    inside, outside = statistics.best_of(answers, 500, rng)
+    assert inside.mean() > answers.mean() + 0.05 and abs(outside.mean() - answers.mean()) < 0.06
