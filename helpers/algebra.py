@@ -57,7 +57,14 @@ def equal(gold: str, answer: str, tolerance: Fraction) -> bool:
     pairs = [(a, b) for a, b in values(first, second)]
     if not pairs:
         return bool(sympy.simplify(first - second) == 0)
-    return all(close(a, b, tolerance) for a, b in pairs)
+    if all(close(a, b, tolerance) for a, b in pairs):
+        return True
+    # Roots and logarithms of letters are meant for positive ones: sqrt(1/n) is 1/sqrt(n) there.
+    positive = [(a, b) for a, b in values(first, second, positive=True)]
+    sizes = all(close(abs(a), abs(b), tolerance) for a, b in pairs)
+    return (
+        bool(positive) and sizes and "|" not in gold + answer and all(close(*p, tolerance) for p in positive)
+    )
 
 
 def proportional(kind: str, left: str, right: str, other_left: str, other_right: str) -> bool:
@@ -103,10 +110,11 @@ def parsed(text: str) -> sympy.Expr | None:
     return made.xreplace(exact | {sympy.Symbol("i"): sympy.I})
 
 
-def values(*formulas: sympy.Expr) -> Iterator[tuple[sympy.Expr, ...]]:
-    """The values of formulas at several points, as far as all of them have one there."""
+def values(*formulas: sympy.Expr, positive: bool = False) -> Iterator[tuple[sympy.Expr, ...]]:
+    """The values of formulas at several points, or at positive ones alone, as far as all have one there."""
     symbols = sorted(set().union(*(formula.free_symbols for formula in formulas)), key=str)
     for point in POINTS if symbols else POINTS[:1]:
+        point = [abs(number) for number in point] if positive else point
         at = {s: sympy.Rational(point[i % 6], 23 + 6 * i) for i, s in enumerate(symbols)}
         found = tuple(formula.xreplace(at).doit().evalf(DIGITS) for formula in formulas)
         if all(part.is_Number and part.is_finite for value in found for part in value.as_real_imag()):

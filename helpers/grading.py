@@ -4,8 +4,8 @@
     grade([("\\\\frac{1}{2}", "0.5"), ("5", None)])  -> ["ok", "unparsed"]
 
 Scoring reads stored generations and needs neither a model nor an engine, so it can be repeated at any
-time. Puzzles go to the expression checker, mathematics to Math-Verify in processes that can be killed,
-code to the sandbox.
+time. Puzzles go to the expression checker, mathematics to `equivalence` in processes that can be killed, code
+to the sandbox.
 """
 
 from __future__ import annotations

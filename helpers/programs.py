@@ -10,6 +10,7 @@ nothing else, so it can print what it likes: only the right answer is taken for 
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Sequence
@@ -24,26 +25,40 @@ FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)|()\S.*?[ \t:](`{3,}|~{
 def extract_code(response: str) -> str | None:
     """The last fenced block of code in a response, or None.
 
-    A block that is never closed counts if it names its language, or if there is no other: a fence alone
-    after a block was meant to close it. The indentation of a fence is taken off its lines.
+    Blocks of Python come before others, such as an example's output. A block that is never closed counts if
+    it names its language, or if there is no other: a fence alone after a block was meant to close it, and so
+    was one after bare code. The indentation of a fence is taken off its lines.
     """
-    blocks: list[str] = []
-    fence, indent, named, lines = "", "", "", []
-    for line in response.split("\n"):
-        line = line.removesuffix("\r")
+    blocks: list[tuple[str, str]] = []  # language and code
+    fence, indent, language, lines, before = "", "", "", [], []
+    for line in (line.removesuffix("\r") for line in response.split("\n")):
         if not fence:
             if opened := FENCE.fullmatch(line):
-                indent, fence, named = (opened[i] or opened[i + 3] or "" for i in (1, 2, 3))
+                indent, fence, language = (opened[i] or opened[i + 3] or "" for i in (1, 2, 3))
                 lines = []
+            else:
+                before.append(line)
         elif line.rstrip().endswith(fence) and (line.strip(fence[0] + " \t") == "" or fence[0] == "`"):
             lines.append(line.rstrip()[: -len(fence)].rstrip(fence[0]))
-            blocks.append("\n".join(lines))
+            blocks.append((language, "\n".join(lines)))
             fence = ""
         else:
             lines.append(line.removeprefix(indent))
-    if fence and (named.strip() or not any(block.strip() for block in blocks)):
-        blocks.append("\n".join(lines))
-    return next((block for block in reversed(blocks) if block.strip()), blocks[-1] if blocks else None)
+    if fence and (language.strip() or not any(code.strip() for _, code in blocks)):
+        blocks.append((language, "\n".join(lines)))
+    found = [(language, code) for language, code in blocks if code.strip()]
+    if blocks and not found:
+        return "\n".join(before) if is_python("\n".join(before)) else ""
+    python = [code for language, code in found if language.strip().lower().startswith("py")]
+    return next(iter([*python[-1:], *[code for _, code in found[-1:]]]), None)
+
+
+def is_python(text: str) -> bool:
+    """Whether a text is a program, if only an empty line is none."""
+    try:
+        return bool(ast.parse(text).body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
 
 
 def verdict(

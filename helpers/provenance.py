@@ -22,7 +22,7 @@ import yaml
 
 PACKAGES = (
     *("torch", "transformers", "trl", "peft", "datasets", "accelerate", "numpy", "scipy", "pandas"),
-    *("pyarrow", "papermill", "snakemake", "math-verify", "vllm", "bitsandbytes"),
+    *("pyarrow", "papermill", "snakemake", "latex2sympy2_extended", "vllm", "bitsandbytes"),
 )
 
 

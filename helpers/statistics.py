@@ -214,6 +214,8 @@ def best_of(answers: np.ndarray, resamples: int, rng: np.random.Generator) -> tu
     for _ in range(resamples):
         drawn = rng.integers(answers.shape[1], size=answers.shape[1])
         left = np.setdiff1d(np.arange(answers.shape[1]), drawn)
+        if not left.size:
+            continue  # of very few problems
         means = answers[:, drawn].mean(axis=1)
         best = means == means.max()  # all of them where several are equal
         inside.append(means.max())

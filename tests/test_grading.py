@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from helpers import benchmarks, equivalence, forms, grading, latex, workers
 from helpers.answers import final_answer
 from helpers.audit import audit
+from helpers.filters import blocks, leak, plain_words
 
 ROOT = Path(__file__).parents[1]
 REAL = next(
@@ -278,3 +279,34 @@ def test_real_responses_get_the_reported_verdicts():
         if answer is not None and (verdict == "ok") != row["score"][0]
     ]
     assert differ == []
+
+
+CASES = ROOT.parent / "shared" / "cases" / "public_reports.jsonl"
+
+
+@pytest.mark.skipif(not CASES.exists(), reason="the cases from public reports are not beside the checkout")
+def test_public_reports_of_other_packages_are_right_here():
+    cases = [json.loads(line) for line in CASES.read_text().splitlines()]
+    graded = [case for case in cases if case["check"] == "grade"]
+    verdicts = grading.grade([(case["gold"], final_answer(case["response"])) for case in graded])
+    found = [(case, verdict) for case, verdict in zip(graded, verdicts, strict=True)]
+    for case in cases:
+        if case["check"] == "status":
+            found.append((case, grading.status(case["response"], True, case["problem"])))
+        elif case["check"] == "same_answer":
+            found.append((case, equivalence.same_answer(case["found"], case["gold"])))
+        elif case["check"] == "duplicate":
+            found.append((case, plain_words(case["first"]) == plain_words(case["second"])))
+        elif case["check"] == "leak":
+            found.append((case, bool(leak(case["problem"], blocks({"b": [case["benchmark"]]})))))
+        elif case["check"] == "code":
+            answer = json.dumps({"entry": case["entry"], "tests": case["tests"]})
+            found.append((case, grading.code_status(case | {"answer": answer, "finished": True})))
+    assert len(found) == len(cases) == 46
+    assert [(case["kind"], got) for case, got in found if not is_expected(got, case["expected"])] == []
+
+
+def is_expected(got, expected) -> bool:
+    if expected == "not unparsed":
+        return got != "unparsed"
+    return got in expected if isinstance(expected, list) else got == expected

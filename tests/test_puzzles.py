@@ -227,3 +227,30 @@ def test_the_same_seed_gives_the_same_traces():
     again = puzzles.correct_traces("train", 400, seed=0)
     assert again == CORRECT and puzzles.correct_traces("train", 400, seed=1) != CORRECT
     assert puzzles.wrong_traces("train", 400, seed=0) == WRONG
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("\\frac{20}{5}+19", 23),
+        ("\\dfrac{20}{5}+19", 23),
+        ("\\left(20-19\\right)\\times 5", 5),
+        ("(20-19)*5.", 5),
+        ("5 = (20-19)*5", 5),
+        ("x = (20-19)*5 = 5", 5),
+        ("[20-19]*5", 5),
+        ("\\{20-19\\}\\cdot5", 5),
+        ("$20 - 19 + 5$", 6),
+        ("20\u00f75+19", 23),
+        ("20 \u2212 19 + 5", 6),
+        ("5\\,(20-19)", None),  # a factor without its sign is none of the four operations
+        ("5^{20-19}", None),
+        ("\\frac{20}{5}", None),
+        ("2019-5", None),
+    ],
+)
+def test_typeset_expressions_are_read(text, result):
+    assert value(text, (5, 19, 20)) == result
+    assert is_correct(f"So \\boxed{{{text}}}", f"Use 5, 19 and 20 to make {result or 5}.") is (
+        result is not None
+    )

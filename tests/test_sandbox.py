@@ -286,6 +286,9 @@ def test_a_line_ends_at_a_line_feed_alone(kind, text):
         ("```python\r\nprint(11)\r\n```\r\n", "print(11)\n"),
         ("```python\nprint(1)\n```\nno:\n```python\nprint(12", "print(12"),
         ("```python\nprint(13)```", "print(13)"),
+        ("```python\nprint(14)\n```\nIt prints:\n```\n14\n```\n", "print(14)\n"),
+        ("print(15)\n```", "print(15)"),
+        ("It prints fifteen.\n```", ""),
     ],
 )
 def test_fences_as_models_write_them(response, code):
