@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import deque
 from fractions import Fraction
 
 from helpers.latex import clean
@@ -20,6 +21,7 @@ BOX = re.compile(
     r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*(?:(?P<open>\{)"
     r"|(?P<bare>\\[a-zA-Z]+(?:\{[^{}]*\})*\d*|[-+]?\d(?:[\d.,/]*\d)?|[-+]?\w(?!\w)))"
 )
+MANY, LARGE = 100, 20_000  # hostile text may be nothing but boxes
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 PLACEHOLDER = re.compile(
     r"(?:\\text\{)?\s*(?:\.{2,}|…|_+|\?+|\\l?dots|\\cdots|\\square|\\quad|\\[,;! ]"
@@ -108,11 +110,14 @@ def final_answer(response: str) -> str | None:
 
 
 def boxes(text: str) -> list[tuple[int, str | None, int]]:
-    """The boxes of a text that hold no other: start, content (None for one that is never closed), end."""
+    """The boxes of a text that hold no other: start, content (None for one that is never closed), end.
+
+    Of a text with more than MANY boxes the last ones; a box of more than LARGE characters is not closed.
+    """
     found: list[tuple[int, str | None, int]] = []
-    for match in BOX.finditer(text):
+    for match in deque(BOX.finditer(text), maxlen=MANY):
         end, content, level = match.end(), match["bare"], 1
-        for brace in BRACE.finditer(text, end) if match["open"] else ():
+        for brace in BRACE.finditer(text, end, end + LARGE) if match["open"] else ():
             level += {"{": 1, "}": -1}.get(brace[0], 0)
             if level == 0:
                 content, end = text[match.end() : brace.start()], brace.end()

@@ -44,7 +44,7 @@ def quick(gold: str, answer: str, tolerance: float = 0.0) -> str | None:
     """
     if max(len(gold), len(answer)) > LONGEST or deep(gold) or deep(answer) or not clean(answer):
         return "unparsed"
-    return {True: "ok", False: "wrong", None: None}[same(gold, answer, Fraction(tolerance), None)]
+    return {True: "ok", False: "wrong", None: None}[same(gold, answer, Fraction(str(tolerance)), None)]
 
 
 def compare(gold: str, answer: str, tolerance: float = 0.0) -> str:
@@ -57,7 +57,7 @@ def compare(gold: str, answer: str, tolerance: float = 0.0) -> str:
         return verdict
     from helpers import algebra
 
-    if same(gold, answer, Fraction(tolerance), algebra):
+    if same(gold, answer, Fraction(str(tolerance)), algebra):
         return "ok"
     outside = [re.sub(r"\\text\{[^{}]*\}|%$", "", leaf) for leaf in leaves(form(clean(answer)))]
     read = words(clean(answer)) or all(not text.strip() or algebra.readable(text) for text in outside)
@@ -85,10 +85,7 @@ def same(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None
         )
     if choices[0] and choices[0][2]:
         return same(choices[0][2], answer, tolerance, algebra)
-    gold, answer = (
-        LABEL.sub("", gold, count=1) if LABEL.match(gold) else gold,
-        (LABEL.sub("", answer, count=1) if LABEL.match(answer) else answer),
-    )
+    gold, answer = (text[label.end() :] if (label := LABEL.match(text)) else text for text in (gold, answer))
     for one, other in ((gold, answer), (answer, gold)):
         if rational(one) is not None and COMMAS.fullmatch(other):  # beside a number it is no list
             return same(one, re.sub(r",\s?", "", other), tolerance, algebra)
@@ -124,7 +121,8 @@ def match(gold: Form, answer: Form, tolerance: Fraction, algebra: ModuleType | N
         first, second = (
             f.parts if f.kind == "()" and "set" not in kinds else members(f) for f in (gold, answer)
         )
-        if len(first) == 1 and answer.kind == "list":  # the same answer boxed twice, in two spellings
+        if len(first) == 1 and answer.kind == "list" and len({f.name for f in second}) == 1:
+            # the same answer boxed twice, in two spellings
             return every(match(gold, a, tolerance, algebra) for a in second)
         return ordered(first, second) if in_order else unordered(first, second, tolerance, algebra)
     if gold.kind != answer.kind:
@@ -181,11 +179,8 @@ def leaf(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None
         return abs(values[0] - values[1]) <= tolerance
     if "%" in (gold[-1:], answer[-1:]):
         bare = [text.rstrip("% ") for text in (gold, answer)]
-        as_number = [
-            f"({text})/100" if text != whole else text
-            for text, whole in zip(bare, (gold, answer), strict=True)
-        ]
-        verdicts = [leaf(*texts, tolerance, algebra) for texts in (bare, [hundredth(t) for t in as_number])]
+        numbers = [hundredth(b) if b != text else b for b, text in zip(bare, (gold, answer), strict=True)]
+        verdicts = [leaf(*texts, tolerance, algebra) for texts in (bare, numbers)]
         return True if True in verdicts else every(verdicts)
     gold, answer = with_unit(gold, answer), with_unit(answer, gold)
     if WORDED.search(gold) or WORDED.search(answer):
@@ -200,9 +195,11 @@ def with_unit(text: str, other: str) -> str:
 
 
 def hundredth(text: str) -> str:
-    """A number over 100 as a fraction, so that it is compared exactly."""
-    value = rational(text[1:-5]) if text.endswith(")/100") else None
-    return f"\\frac{{{value.numerator}}}{{{100 * value.denominator}}}" if value is not None else text
+    """A text over 100; a number as a fraction, so that it is compared exactly."""
+    value = rational(text)
+    if value is None:
+        return f"({text})/100"
+    return f"{'-' * (value < 0)}\\frac{{{abs(value.numerator)}}}{{{100 * value.denominator}}}"
 
 
 def with_words(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None) -> bool | None:
@@ -219,9 +216,8 @@ def with_words(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType 
     other = answer if one == 0 else gold
     spoken = {word for words in said[one] for word in words}
     units = all(word in UNITS.values() or word in "/23" for word in spoken)
-    if len(maths[one]) != 1 or not (
-        units or rational(other) is not None and spoken.isdisjoint(MEANT.split())
-    ):
+    counted = rational(other) is not None and spoken.isdisjoint(MEANT.split())
+    if len(maths[one]) != 1 or not (units or counted):
         return no
     pair = (maths[one][0], other)
     return leaf(*(pair if one == 0 else pair[::-1]), tolerance, algebra)

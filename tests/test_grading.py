@@ -59,10 +59,12 @@ def test_a_megabyte_of_brackets_is_unparsed_at_once():
         "\\frac{" * 10**5,
         "(" * 60 + ")" * 60,
         "9" * 10**6,
+        "\\boxed{" * 10**5,
+        "\\boxed{5}" * 10**5,
     ):
         begun = time.process_time()
         assert equivalence.quick("5", answer) == "unparsed"
-        assert final_answer(f"so \\boxed{{{answer}") is None
+        assert final_answer(f"so \\boxed{{{answer}") in (None, "5")
         assert audit("5", answer) is None
         assert time.process_time() - begun < 5
 

@@ -1,8 +1,10 @@
 """A wrong recipe stops with one line that names file, key and the nearest valid name."""
 
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -211,16 +213,23 @@ def test_a_tilde_is_the_user_s_folder(tmp_path, monkeypatch):
         load(tmp_path, base_model="~/models/c")
 
 
-def test_a_recipe_may_be_named_by_a_number_and_a_source_may_have_braces(tmp_path):
+def test_a_recipe_may_be_a_number_a_source_have_braces_and_a_folder_spaces(tmp_path):
     """As Snakemake sees it: a plan of all jobs, without one run."""
+    tmp_path /= "My Drive (x) {y}"
+    tmp_path.mkdir()
+    python = tmp_path / "python"
+    python.symlink_to(os.path.realpath(sys.executable))
     shutil.copytree(NOTEBOOKS, tmp_path / "notebooks")
     shutil.copytree(NOTEBOOKS.parent / "helpers", tmp_path / "helpers")
     (tmp_path / "base_model").mkdir()
     section = {"01_data_preparation": {"source": "data/{name}.jsonl"}}
     path = tmp_path / "notebooks" / "recipes" / "2025.yaml"
     path.write_text(yaml.safe_dump({"conditions": ["base", "correct"]} | section))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", "notebooks/Snakefile", "--cores", "1"]
+    command = [str(python), "-m", "snakemake", "--snakefile", "notebooks/Snakefile", "--cores", "1"]
     command += ["--dry-run", "--printshellcmds", "--config", "recipe=2025"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "data/{name}.jsonl" in ran.stdout + ran.stderr and "outputs/2025/" in ran.stdout + ran.stderr
+    environment = os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    said = ran.stdout + ran.stderr
+    assert ran.returncode == 0, said
+    assert "data/{name}.jsonl" in said and "outputs/2025/" in said
+    assert f"exec '{python}' -m helpers.chain notebook" in said

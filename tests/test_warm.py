@@ -2,14 +2,17 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from helpers import chain, warm
+from helpers.processes import socket_folder
 from tests.notebooks import write_notebook
 
 ROOT = Path(__file__).parents[1]
@@ -132,3 +135,14 @@ def test_a_kernel_starts_with_its_imports_and_shows_figures(server, tmp_path, mo
     assert outputs[0][0]["text"] == [f"{threads == 1}\n"]
     assert "image/png" in outputs[1][-1]["data"]
     assert outputs[2][0]["data"]["text/plain"] == [f"'{threads}'"]
+
+
+def test_sockets_have_short_names_where_tmpdir_is_long(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 60) / ("y" * 50)
+    long.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with socket_folder() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/kernel-1")
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    with socket_folder() as folder:
+        assert Path(folder).parent == Path("/tmp")
