@@ -237,15 +237,12 @@ def json_rows(path: Path) -> Numbered:
     with path.open("rb") as file:
         for number, line in enumerate(file):
             try:
-                line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
-                row = json.loads(line)
+                row = json.loads(line.removeprefix(codecs.BOM_UTF8) if number == 0 else line)
             except (ValueError, RecursionError):
                 yield number, ValueError("no JSON")
                 continue
-            yield (
-                number,
-                row if isinstance(row, dict) else ValueError("wrong type: the row is no object"),
-            )
+            row = row if isinstance(row, dict) else ValueError("wrong type: the row is no object")
+            yield number, row
 
 
 def parquet_rows(path: Path) -> Numbered:
@@ -263,9 +260,9 @@ def parquet_rows(path: Path) -> Numbered:
             number += 1
 
 
-COLUMNS = {  # by which a local file in a data set's layout is recognised, the first that fits
+COLUMNS = {  # by which a local file is known to have a data set's layout; Bespoke-Stratos has Sky-T1's
     "openr1-math": {"problem", "answer", "generations"},
-    "sky-t1": {"conversations"},  # and Bespoke-Stratos
+    "sky-t1": {"conversations"},
     "human-reasoning": {"problem", "solution", "expected_answer"},
     "numina-cot": {"problem", "solution", "messages"},
 }
@@ -278,9 +275,8 @@ def open_source(source: str) -> tuple[Numbered, Callable[[Row], list[Candidate]]
         found = hub_source(source)
         revision = resolved(found)
         return hub_rows(found, revision), found.read, f"{found.id}@{revision}", source
-    rows = list(islice(file_rows(path), 20))
-    first = next((row for _, row in rows if isinstance(row, dict)), {})
-    layout = next((name for name, columns in COLUMNS.items() if columns <= set(first)), None)
-    layout = None if {"kind", "response"} & set(first) else layout  # a file of one's own
+    first = next((set(row) for _, row in islice(file_rows(path), 20) if isinstance(row, dict)), set())
+    own = first & {"kind", "response"}
+    layout = next((name for name, columns in COLUMNS.items() if columns <= first and not own), None)
     label = f"{path.name} (columns of {layout})" if layout else path.name
     return file_rows(path), HUB[layout].read if layout else read_local, label, path.stem
