@@ -182,16 +182,18 @@ def leaf(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None
         numbers = [hundredth(b) if b != text else b for b, text in zip(bare, (gold, answer), strict=True)]
         verdicts = [leaf(*texts, tolerance, algebra) for texts in (bare, numbers)]
         return True if True in verdicts else every(verdicts)
-    gold, answer = with_unit(gold, answer), with_unit(answer, gold)
+    gold, answer = (
+        with_unit(gold) if "\\text" in answer else gold,
+        with_unit(answer) if rational(gold) is not None or "\\text" in gold else answer,
+    )
     if WORDED.search(gold) or WORDED.search(answer):
         return with_words(gold, answer, tolerance, algebra)
     return algebra.equal(gold, answer, tolerance) if algebra else None
 
 
-def with_unit(text: str, other: str) -> str:
-    """A number and a letter, "12 m", as a number and a unit, where the other side can be nothing else."""
-    alone = rational(other) is not None or "\\text" in other
-    return re.sub(r"(?<=[\d}])\s*([msghLlNJWVKAFC])$", r"\\text{\1}", text) if alone else text
+def with_unit(text: str) -> str:
+    """A number and a letter, "12 m", as a number and a unit: called where the letter can be no variable."""
+    return re.sub(r"(?<=[\d}])\s*([msghLlNJWVKAFC])$", r"\\text{\1}", text)
 
 
 def hundredth(text: str) -> str:

@@ -33,7 +33,6 @@ from helpers.processes import die_with_parent, quiet_environment, socket_folder
 
 ADDRESS = "WARM_STARTS"  # the environment variable with the path of the server's socket
 LONGEST = 1 << 20  # bytes of a request
-LONGEST_PATH = 107  # bytes of a socket's name
 ALWAYS = ("papermill", "ipykernel.kernelapp", "helpers.chain", "helpers.warm_kernel")
 
 
@@ -42,7 +41,7 @@ def serving() -> Iterator[dict[str, str]]:
     """Hold a server; yields the environment variable by which jobs find it, nothing where there is none."""
     with socket_folder() as folder:
         path = str(Path(folder, "socket"))
-        if sys.platform != "linux" or len(path) > LONGEST_PATH:
+        if sys.platform != "linux":
             yield {}
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
