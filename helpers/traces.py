@@ -103,14 +103,6 @@ def render(steps: Iterable[str], solution: str, kind: str = "correct", frame: Fr
     return f"{frame[0]}{thought(steps).rstrip()}{frame[1]}{solution}{frame[2]}"
 
 
-def split_response(response: str) -> tuple[str, str]:
-    """A response's thought and solution; a thought that was never closed has an empty solution."""
-    if THINK not in response:
-        return "", response
-    head, closed, tail = response.partition(END_THINK)
-    return head.split(THINK, 1)[1].strip(), tail.strip() if closed else ""
-
-
 def parse(response: str) -> Parsed:
     """Take a response in either format apart, whatever a model made of its tags.
 

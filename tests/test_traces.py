@@ -12,7 +12,6 @@ from helpers.traces import (
     read_table,
     read_traces,
     render,
-    split_response,
     thought,
     write_table,
     write_traces,
@@ -90,12 +89,16 @@ words = st.text(alphabet="abc 123.\n", min_size=1).filter(lambda t: t == t.strip
 
 @given(st.lists(words, max_size=4), words)
 def test_a_response_splits_into_what_it_was_made_of(steps, solution):
-    assert split_response(render(steps, solution)) == (thought(steps), solution)
+    found = parse(render(steps, solution))
+    assert (found.thought, found.solution) == (thought(steps), solution)
 
 
 def test_unusual_responses_split_too():
-    assert split_response("The answer is 3.") == ("", "The answer is 3.")
-    assert split_response("<think>\nfirst\n\nsec") == ("first\n\nsec", "")
+    for text, parts in {
+        "The answer is 3.": ("", "The answer is 3."),
+        "<think>\na\n\nb": ("a\n\nb", ""),
+    }.items():
+        assert (parse(text).thought, parse(text).solution) == parts
 
 
 TAGS = ("<think>", "</think>", *SKY, "\\boxed{3}", "\n\n", " ", "a step. ", "\ud800", "答え")
