@@ -14,6 +14,7 @@ import re
 from collections import deque
 from fractions import Fraction
 
+from helpers.equivalence import same_answer
 from helpers.latex import clean
 
 LONGEST = 100  # characters of an expression; three numbers need a fifth of it
@@ -102,11 +103,12 @@ def final_answer(response: str) -> str | None:
     if not filled:
         return ""
     start, last, _ = filled.pop()
-    answers = {clean(last).replace(" ", ""): last}  # the same answer twice is one
+    answers = [last]
     while filled and (between := response[filled[-1][2] : start]) and BETWEEN.fullmatch(between[:100]):
         start, answer, _ = filled.pop()
-        answers.setdefault(clean(answer).replace(" ", ""), answer)
-    return ", ".join(reversed(answers.values()))
+        if not any(same_answer(answer, other) for other in answers):  # boxed twice it is one
+            answers.append(answer)
+    return ", ".join(reversed(answers))
 
 
 def boxes(text: str) -> list[tuple[int, str | None, int]]:

@@ -24,7 +24,7 @@ DIGITS = Context(prec=60)
 CLOSE = Decimal("1e-45")  # relative; far above the error of 60 digits, far below any rounding by hand
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
 BITS = 20_000  # of the largest power that is worked out
-TOKEN = re.compile(r"\s*(\d+(?:,\d{3})+(?!\d)|\d*\.\d+|\d+\.?|\\[a-zA-Z]+|[-+*/^(){}\[\]!%])")
+TOKEN = re.compile(r"\s*(\d+(?:,\d{3})+(?:\.\d+)?(?!\d)|\d*\.\d+|\d+\.?|\\[a-zA-Z]+|[-+*/^(){}\[\]!%])")
 UNIT = re.compile(
     r"\\(?:text|mbox|mathrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?\s*$|\^\{?\\circ\}?\s*$|(?:degrees|dollars|cents)$"
 )
@@ -48,8 +48,9 @@ def audit(gold: str, answer: str) -> str | None:
     if not (gold_point and answer_point):
         golds, answers = sorted(golds, key=decimal), sorted(answers, key=decimal)
     same = len(golds) == len(answers) and all(map(equal, golds, answers))
-    if not same and ("%" in gold) != ("%" in answer):
-        return audit(gold.replace("\\%", "%").replace("%", ""), answer.replace("\\%", "%").replace("%", ""))
+    bare = [clean(text).replace("%", "") for text in (gold, answer)]
+    if not same and ("%" in clean(gold)) != ("%" in clean(answer)):
+        return audit(*bare)
     return "ok" if same else "wrong"
 
 

@@ -29,8 +29,8 @@ from helpers.units import MEANT, UNITS, phrase
 MANY = 50  # elements of a list that are compared each with each
 COMMAS = re.compile(r"[-+]?\d{1,3}(?:,\s?\d{3}){1,30}(?:\.\d{1,100})?")
 LABEL = re.compile(
-    r"(?:\\text\{)?(?:the )?(?:final |correct )?(?:answer|ans|result|solution)(?: is)?\s*:?\s*"
-    r"(?:\}\s*:?)?\s*(?=\S)",
+    r"(?:\\text\{)?(?:the )?(?:final |correct )?(?:answer|ans|result|solution|option|choice)(?: is)?"
+    r"\s*[:=]?\s*(?:\}\s*[:=]?)?\s*(?=\S)",
     re.IGNORECASE,
 )
 WORDED = re.compile(r"\\text\{([^{}]*)\}(\^\{\d\})?")
@@ -73,9 +73,10 @@ def same_answer(found: str, expected: str) -> bool | None:
 
 def same(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None) -> bool | None:
     """Whether two answers are the same; None where only algebra could tell and there is none."""
-    gold, answer = clean(gold), clean(answer)
+    gold, answer = (re.sub(r"^\\text\{([^{}]*)\}$", r"\1", clean(text)) for text in (gold, answer))
     if squash(gold) == squash(answer) or (words(gold) and words(gold) == words(answer)):
         return True
+    gold, answer = (text[label.end() :] if (label := LABEL.match(text)) else text for text in (gold, answer))
     choices = [CHOICE.fullmatch(re.sub(r"\\text\{([^{}]*)\}", r"\1", text)) for text in (gold, answer)]
     if all(choices):
         letters = [(m[1] or m[3]).upper() for m in choices]
@@ -85,7 +86,6 @@ def same(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None
         )
     if choices[0] and choices[0][2]:
         return same(choices[0][2], answer, tolerance, algebra)
-    gold, answer = (text[label.end() :] if (label := LABEL.match(text)) else text for text in (gold, answer))
     for one, other in ((gold, answer), (answer, gold)):
         if rational(one) is not None and COMMAS.fullmatch(other):  # beside a number it is no list
             return same(one, re.sub(r",\s?", "", other), tolerance, algebra)
@@ -125,6 +125,12 @@ def match(gold: Form, answer: Form, tolerance: Fraction, algebra: ModuleType | N
             # the same answer boxed twice, in two spellings
             return every(match(gold, a, tolerance, algebra) for a in second)
         return ordered(first, second) if in_order else unordered(first, second, tolerance, algebra)
+    if kinds == {"matrix", "()"}:  # a vector as a column or a row, and as a point
+        matrix = gold if gold.kind == "matrix" else answer
+        cells = [cell for row in matrix.parts for cell in row.parts]
+        if len(matrix.parts) in (1, len(cells)):
+            return ordered(*(cells if f is matrix else f.parts for f in (gold, answer)))
+        return no
     if gold.kind != answer.kind:
         vectors = all(kind in ("()", "[]") for kind in kinds) and len(gold.parts) > 2
         return ordered(gold.parts, answer.parts) if vectors else no
@@ -193,7 +199,7 @@ def leaf(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None
 
 def with_unit(text: str) -> str:
     """A number and a letter, "12 m", as a number and a unit: called where the letter can be no variable."""
-    return re.sub(r"(?<=[\d}])\s*([msghLlNJWVKAFC])$", r"\\text{\1}", text)
+    return re.sub(r"(?<=[\d}])\s*([msghLlNJWVKAFC])(\^\{\d\})?$", r"\\text{\1}\2", text)
 
 
 def hundredth(text: str) -> str:

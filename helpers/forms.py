@@ -91,6 +91,8 @@ def relation(chain: list[str]) -> Form:
     sides, signs = chain[::2], ["=" if sign == "\\approx" else sign for sign in chain[1::2]]
     if set(signs) <= {"="} and is_name(sides[0]) or signs == ["\\in"] and is_name(sides[0]):
         return form(sides[-1])._replace(name=squash(sides[0]))
+    if signs == ["="] and is_name(sides[1]):
+        return form(sides[0])._replace(name=squash(sides[1]))
     if len(signs) == 1 and signs[0] in ("=", "\\ne", "\\in"):
         return Form(signs[0], tuple(sides))
     if signs == ["\\equiv"] and len(modulus := sides[1].split("\\pmod")) == 2:

@@ -59,7 +59,7 @@ NAMED = {name: f"\\{name} " for name in f"{FUNCTIONS} {GREEK}".split()} | {
 }  # fmt: skip
 SHORT_WORDS = (
     "is an the for all if no yes odd one two six ten not any to of in by at on we it are has per than day "
-    "min sec hr hrs km cm mm dm kg mg ml ft lb lbs oz mph kmh rpm ms mi yd yr yrs pm am usd men sq"
+    "min sec hr hrs km cm mm dm kg mg ml ft lb lbs oz mph kmh rpm ms mi yd yr yrs pm am usd men sq old"
 )  # and every run of four letters or more: shorter ones are products of variables
 SLASHED = r"[a-zA-Z]{1,10}\s*/\s*(?:hours?|hr|h|seconds?|sec|s|minutes?|min|cm|ml|m|kg|L|day)\b(?!\()"
 WORD = re.compile(
@@ -170,7 +170,7 @@ def word(match: re.Match[str]) -> str:
         return run
     if (name := NAMED.get(run.lower())) and (run.islower() or name in (",", "%", "\\infty ")):
         return name
-    if function := re.fullmatch(r"(sin|cos|tan|ln|log)([a-z])", run):
+    if function := re.fullmatch(r"(sin|cos|tan|ln|log)([xyz])", run):
         return f"\\{function[1]} {function[2]}"
     around = match.string[: match.start()][-1:] + match.string[match.end() :][:1]
     if re.search(r"\d", around) and run.lower() not in UNITS and "/" not in run:  # 9customers
