@@ -19,10 +19,10 @@ help:
 	@sed -n 's/^# //p' Makefile
 
 reproduce: .venv/core
-	@exec $(BIN)/python -m helpers.chain reproduce --recipe '$(RECIPE)' --cores $(CORES) $(if $(SEEDS),--seeds $(SEEDS))
+	@exec $(BIN)/python -m helpers.workflow.chain reproduce --recipe '$(RECIPE)' --cores $(CORES) $(if $(SEEDS),--seeds $(SEEDS))
 
 report: .venv/core
-	@$(BIN)/python -m helpers.reference '$(RECIPE)' --rebuild
+	@$(BIN)/python -m helpers.workflow.reference '$(RECIPE)' --rebuild
 
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
@@ -31,14 +31,15 @@ lab: .venv/core
 	$(BIN)/jupyter lab --notebook-dir . $(if $(filter 0,$(shell id -u)),--allow-root)
 
 benchmark: .venv/core
-	$(BIN)/python tests/benchmark.py
-	$(BIN)/python tests/benchmark_arms.py --processes $(CORES)
-	$(BIN)/python tests/benchmark_statistics.py
+	$(BIN)/python tests/benchmarks/speed.py
+	$(BIN)/python tests/benchmarks/arms.py --processes $(CORES)
+	$(BIN)/python tests/benchmarks/tables.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check helpers tests
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/lint-imports
 
 clean: # what was made, not what was measured: outputs/reference stays, and so does .venv
 	rm -rf .snakemake .pytest_cache .hypothesis .ruff_cache

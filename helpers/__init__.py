@@ -1,1 +1,14 @@
-"""Helpers behind the notebooks: one subject a file, imported as `from helpers import puzzles`."""
+"""What the notebooks call, in folders that follow them. An arrow means "may import"; none goes back.
+
+    workflow -> analysis -> explorer -> evaluation -> training | perturbations -> data -> answers -> ground
+
+data/           notebook 01: puzzles, sources of traces, filters, segmentation
+perturbations/  notebook 02: the arms
+training/       notebook 03: fine-tuning
+evaluation/     notebook 04: benchmarks, responses, scores
+analysis/       notebooks 05 and 06: intervals, tables, claims, figures, report
+explorer/       the views in notebooks 02 and 05
+answers/        everywhere: the final answer of a response, and whether two answers are the same
+workflow/       the Snakefile and the Makefile: recipes and the chain
+conditions, files, processes, devices: the ground, which every folder may import
+"""

@@ -9,10 +9,9 @@ untouched model, `base.7b` the one of another size. With a seed it is a run, `co
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
-
-from helpers.names import nearest
+from collections.abc import Iterable, Mapping, Sequence
 
 METHODS = ("lora", "qlora", "full")
 NUMBER, SIZE = r"n[1-9][0-9]*", r"[1-9][0-9]*[mb]"  # of traces, of a model
@@ -59,3 +58,10 @@ def traces_of(condition: str) -> int:
 def seeds_of(condition: str, seeds: Sequence[int], more: MoreSeeds = None) -> list[int]:
     """The seeds of a condition's runs: of a base 0 alone, of others the common ones and their own."""
     return [0] if arm_of(condition) == "base" else [*seeds, *(more or {}).get(condition, [])]
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The end of an error line: the nearest valid name, or all of them where none is near."""
+    valid = list(valid)
+    near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(valid) or 'nothing'}"

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.names import nearest
+from helpers.conditions import nearest
 
 LOCKS = Path(tempfile.gettempdir(), f"gpus-{os.getuid()}")
 

@@ -12,13 +12,31 @@ import nbformat
 import pytest
 import yaml
 
-from helpers import recipe
+from helpers.workflow import recipe
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 SECRET = re.compile(r"hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16}")
+
+HELPERS = sorted((ROOT / "helpers").rglob("*.py"))
+# The folder whose notebook it is, which it may import beside data, answers, explorer and the ground.
+FOLDERS = {
+    "01": {"data"},
+    "02": {"perturbations"},
+    "03": {"training"},
+    "04": {"evaluation"},
+    "05": {"analysis"},
+    "06": {"analysis"},
+    "A1": {"training", "evaluation"},  # its exam needs responses
+    "A2": {"data"},
+}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT).with_suffix(""))
+
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
@@ -42,6 +60,12 @@ def imported(source: str) -> set[str]:
     modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
     return {m.partition(".")[0] for m in modules} - set(sys.stdlib_module_names) - {"helpers", "tests"}
+
+
+def helpers_of(source: str) -> set[str]:
+    """The helpers that a source imports, as `helpers.data.puzzles`."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
+    return {f"{n.module}.{alias.name}" for n in nodes if n.module.startswith("helpers") for alias in n.names}
 
 
 def undeclared(source: str, requirements: list[str]) -> set[str]:
@@ -96,12 +120,28 @@ def test_imports_of_notebooks_are_declared(path):
     assert undeclared(source, PROJECT["dependencies"]) == set()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "helpers").glob("*.py")), ids=lambda p: p.stem)
+def test_folders_and_files_stay_small():
+    """A reader keeps eight names in mind and reads 280 lines in one go."""
+    folders = {path.parent for path in HELPERS} - {ROOT / "helpers"}
+    assert {f.name: n for f in folders if (n := len(list(f.glob("[!_]*.py")))) > 8} == {}
+    assert {name_of(p): n for p in HELPERS if (n := len(p.read_text().splitlines())) > 280} == {}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda p: p.stem)
+def test_a_notebook_imports_from_its_own_folder(path):
+    """Notebook 00 shows a bit of everything, and every other one its own subject."""
+    source = "\n".join(re.sub(r"(?m)^\s*[%!].*", "", cell.source) for cell in code_cells(path))
+    folders = {module.split(".")[1] for module in helpers_of(source) if module.count(".")}
+    everyone = {"data", "answers", "explorer", "conditions", "files", "processes", "devices"}
+    assert folders - everyone - FOLDERS[path.stem[:2]] == set()
+
+
+@pytest.mark.parametrize("path", HELPERS, ids=name_of)
 def test_imports_of_helpers_are_declared(path):
-    assert undeclared(path.read_text(), PROJECT["dependencies"] + EXTRAS["gpu"] + EXTRAS["harness"]) == set()
+    assert undeclared(path.read_text(), PROJECT["dependencies"] + EXTRAS["gpu"]) == set()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=name_of)
 def test_imports_of_tests_are_declared(path):
     assert undeclared(path.read_text(), PROJECT["dependencies"] + EXTRAS["dev"]) == set()
 
@@ -139,5 +179,5 @@ def test_every_recipe_is_valid_and_named_after_its_file(path):
 
 def test_no_secret_is_in_a_text_file():
     suffixes = {".py", ".ipynb", ".yaml", ".yml", ".toml", ".md", ".cff"}
-    ours = [p for folder in ("helpers", "notebooks", "tests", ".") for p in (ROOT / folder).glob("*")]
+    ours = [*ROOT.glob("*"), *(p for f in ("helpers", "notebooks", "tests") for p in (ROOT / f).rglob("*"))]
     assert [p for p in ours if p.suffix in suffixes and SECRET.search(p.read_text())] == []

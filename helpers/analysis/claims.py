@@ -1,0 +1,157 @@
+"""Claims: the pre-registered sentences of `claims.yaml`, judged by their rules on a run and on the paper.
+
+    registered = read_claims()
+    judge(registered["claims"], drawn, ["countdown"], margin=5, paper=paper_cells("..."))
+    # benchmark  id                        verdict  difference  low    high   ... paper_verdict
+    # countdown  shuffle-67-below-correct  holds    -21.40      -25.0  -17.9  ... holds
+
+A verdict is "holds", "does not hold" or "inconclusive", and "not run" where a condition is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isnan, nan
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from helpers.analysis.intervals import Difference
+from helpers.analysis.tables import Drawn, columns_of, contrast, rounded
+
+REGISTERED = Path(__file__).with_name("claims.yaml")
+HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "inconclusive", "not run"
+# What each rule asks for, in words; the report and the table say it beside the numbers.
+RULES = {
+    "above": "95% interval above 0",
+    "below": "95% interval below 0",
+    "falls": "slope's 95% interval below 0",
+    "rises": "slope's 95% interval above 0",
+    "equivalent": "90% interval inside ±{margin:g}",
+    "at_most": "95% interval below +{margin:g}",
+}
+NUMBERS = ("difference", "low", "high", "low90", "high90", "minimum_detectable")
+PAPER_NUMBERS = ("paper_difference", "paper_low", "paper_high", "paper_low90", "paper_high90")
+
+
+def read_claims(path: str | Path = REGISTERED) -> dict:
+    """The registered benchmark, margin (points) and claims; ValueError names a claim without a known rule."""
+    registered = yaml.safe_load(Path(path).read_text())
+    for claim in registered["claims"]:
+        if claim["rule"] not in RULES:
+            raise ValueError(
+                f"{path}: {claim['id']} has the rule {claim['rule']!r}, not one of {', '.join(RULES)}"
+            )
+    return registered
+
+
+def fraction(condition: str) -> int:
+    """The percentage in a condition's name ("shuffle-67" is 67); 0 where it has none."""
+    tail = condition.rpartition("-")[2]
+    return int(tail) if tail.isdigit() else 0
+
+
+def slope(at: np.ndarray) -> np.ndarray:
+    """The weights with which values at these places give their least-squares slope."""
+    return (at - at.mean()) / ((at - at.mean()) ** 2).sum()
+
+
+def weights(claim: dict, consistency: Mapping[str, float] | None = None) -> dict[str, float]:
+    """The weighted sum of accuracies that a claim is about, as `tables.contrast` takes it.
+
+    For `falls` it is the least-squares slope, in points from a fraction of 0 to one of 100%; for `rises`
+    that over the conditions' structural consistency, nan where one of them has none.
+    """
+    left = claim["left"]
+    if claim["rule"] == "falls":
+        return dict(zip(left, slope(np.array([fraction(c) for c in left]) / 100).tolist(), strict=True))
+    if claim["rule"] == "rises":
+        at = np.array([nan if consistency is None else consistency.get(c, nan) for c in left])
+        return dict(zip(left, slope(at).tolist(), strict=True))
+    return {c: 1 / len(left) for c in left} | {c: -1 / len(claim["right"]) for c in claim["right"]}
+
+
+def verdict(rule: str, interval: tuple[float, float], interval90: tuple[float, float], margin: float) -> str:
+    """The verdict that a rule of `claims.yaml` gives on a difference's 95% and 90% intervals (points)."""
+    low, high = interval
+    if rule == "equivalent":
+        low, high = interval90
+        return (
+            HOLDS
+            if -margin < low and high < margin
+            else FAILS
+            if low > margin or high < -margin
+            else UNDECIDED
+        )
+    if rule == "at_most":
+        return HOLDS if high < margin else FAILS if low > margin else UNDECIDED
+    if rule in ("below", "falls"):  # "above" seen from the other side
+        low, high = -high, -low
+    return HOLDS if low > 0 else FAILS if high < margin else UNDECIDED
+
+
+def paper_contrast(weights: Mapping[str, float], paper: pd.DataFrame) -> Difference:
+    """A weighted sum of the paper's cells with its binomial error, as if no problem were shared (points)."""
+    estimate = sum(w * paper.accuracy[c] for c, w in weights.items())
+    variance = sum((w * paper.standard_error[c]) ** 2 for c, w in weights.items())
+    return Difference(float(estimate), float(estimate), float(variance), share=0.0, seeds=1, problems=0)
+
+
+def paper_columns(
+    claim: dict, paper: pd.DataFrame | None, consistency: Mapping[str, float] | None, margin: float
+) -> dict[str, float | str]:
+    """The paper's own verdict on a claim and its numbers; "not run" where it has no such cell."""
+    over = weights(claim | claim.get("paper", {}), consistency)
+    if paper is None or not set(over) <= set(paper.index) or any(map(isnan, over.values())):
+        return {"paper_verdict": NOT_RUN}
+    d = paper_contrast(over, paper)
+    numbers = {f"paper_{name}": value for name, value in columns_of(d).items()}
+    return numbers | {"paper_verdict": verdict(claim["rule"], d.interval(0.95), d.interval(0.9), margin)}
+
+
+def judge(
+    claims: list[dict],
+    drawn: Mapping[str, Drawn],
+    benchmarks: list[str],
+    margin: float,
+    paper: pd.DataFrame | None = None,
+    consistency: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """A row a benchmark and claim: verdict, what decides it, and the numbers (points), here and in the paper.
+
+    `missing` names the conditions without scores, or without a structural consistency where it is needed.
+    """
+    rows, known = [], [] if consistency is None else consistency
+    for benchmark in benchmarks:
+        present = drawn[benchmark].answers
+        for claim in claims:
+            over = weights(claim, consistency)
+            lacking = [c for c in claim["left"] if claim["rule"] == "rises" and c not in known]
+            absent = [c for c in over if c not in present or c in lacking]
+            row = {
+                "benchmark": benchmark,
+                "id": claim["id"],
+                "sentence": claim["sentence"],
+                "verdict": NOT_RUN,
+                "rule": RULES[claim["rule"]].format(margin=margin),
+                "missing": " ".join(absent),
+                "added": claim.get("added", ""),
+            }
+            if not absent:
+                d = contrast(drawn[benchmark], over)
+                decided = verdict(claim["rule"], d.interval(0.95), d.interval(0.9), margin)
+                row |= {"verdict": decided, **columns_of(d)}
+            rows.append(row | paper_columns(claim, paper, consistency, margin))
+    columns = ["benchmark", "id", "sentence", "verdict", "rule", *NUMBERS, "paper_verdict", *PAPER_NUMBERS]
+    table = pd.DataFrame(rows).reindex(columns=[*columns, "missing", "added"])
+    return rounded(table.astype(dict.fromkeys((*NUMBERS, *PAPER_NUMBERS), float)))
+
+
+def write_json(table: pd.DataFrame, path: str | Path) -> None:
+    """Write the judged claims as a JSON list, an object a row; a number that is not there is null."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(
+        table.to_json(orient="records", indent=1, force_ascii=False) + "\n", encoding="utf-8"
+    )

@@ -1,0 +1,112 @@
+"""The figures' one style, which also reads in grey, and how conditions are drawn, grouped and ordered.
+
+    with matplotlib.rc_context(STYLE): ...
+    save(figure, "outputs/laptop/results/figures/accuracy.svg")    # and .png; the same bytes every time
+
+Content arms are blue and open, structural arms orange and filled; markers and line styles differ too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from helpers.analysis.claims import fraction
+
+# The report swaps these three for the page's own colours, so nothing else may use them.
+INK, LINE, SURFACE = "#1f2328", "#d0d7de", "#ffffff"
+CONTENT, STRUCTURE, OTHER, PAPER = "#2f7fc1", "#d9601a", "#6f7780", "#8a63b8"
+GROUPS = {
+    "content": ("wrong", "digits", "keywords"),
+    "structure": ("shuffle", "delete", "insert"),
+    "other": ("base", "short", "correct.full"),
+}
+COLOURS = {"content": CONTENT, "structure": STRUCTURE, "other": OTHER}
+MARKERS = {"wrong": "D", "digits": "o", "keywords": "s", "shuffle": "o", "delete": "s", "insert": "^"}
+LINES = {"digits": "-", "keywords": "--", "shuffle": "-", "delete": "--", "insert": ":"}
+STYLE = {
+    "svg.hashsalt": "structure-not-content",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": LINE,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.facecolor": SURFACE,
+    "figure.facecolor": SURFACE,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def family(condition: str) -> str:
+    """What a condition is a fraction of ("shuffle" for "shuffle-67"); itself where it is none."""
+    name, _, tail = condition.rpartition("-")
+    return name if tail.isdigit() else condition
+
+
+def group(condition: str) -> str:
+    """ "content", "structure" or "other"."""
+    return next((g for g, families in GROUPS.items() if family(condition) in families), "other")
+
+
+def look(condition: str) -> dict:
+    """Colour and marker of a condition: open markers for content, filled ones for structure."""
+    colour = COLOURS[group(condition)]
+    face = colour if group(condition) == "structure" else SURFACE
+    return {"color": colour, "marker": MARKERS.get(family(condition), "D"), "markerfacecolor": face}
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as SVG and beside it as PNG, without dates; its label becomes the title."""
+    path = Path(path).with_suffix(".svg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(STYLE):
+        about = {"Date": None, "Creator": None, "Title": figure.get_label()}
+        figure.savefig(path, format="svg", metadata=about)
+        about = {"Software": None, "Title": figure.get_label()}
+        figure.savefig(path.with_suffix(".png"), format="png", dpi=150, metadata=about)
+    return path
+
+
+def ordered(conditions: Iterable[str]) -> list[str]:
+    """Conditions by group and family, fractions rising, a heading ("# content") above each group."""
+    conditions, result = list(conditions), []
+    for name, families in GROUPS.items():
+        here = [c for c in conditions if group(c) == name]
+        known = {f: i for i, f in enumerate(families)}
+        here.sort(key=lambda c: (known.get(family(c), len(known)), fraction(c)))
+        result += [f"# {name}", *here] if here else []
+    return result
+
+
+def label_rows(axes: Axes, names: list[str]) -> None:
+    """One labelled row for each name, from the top, headings in bold."""
+    labels = axes.set_yticks(range(len(names)), [name.removeprefix("# ") for name in names])
+    for name, label in zip(names, labels, strict=True):
+        label.label1.set_fontweight("bold" if name.startswith("#") else "normal")
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(False, axis="y")
+    axes.tick_params(axis="y", length=0)
+
+
+def rows_of(names: list[str], height: float) -> tuple[Figure, Axes]:
+    """A figure with one labelled row for each name and a line at zero."""
+    figure = Figure(figsize=(9, 1.2 + height * max(4, len(names))))
+    axes = figure.subplots()
+    label_rows(axes, names)
+    axes.axvline(0, color=INK, linewidth=1)
+    return figure, axes

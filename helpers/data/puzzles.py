@@ -1,0 +1,275 @@
+"""Countdown with three numbers: problems, and a solver that writes Long CoT.
+
+    problem   Use 5, 19 and 25 to make 11.
+    steps     Let me make 11 from 5, 19 and 25.
+              5+19=24. With 25: 49, 1, 600. No 11.
+              Wait. 19-5=14. With 25: 39, 11, 350. Yes, 25-14=11.
+    solution  The answer is \\boxed{25-(19-5)}.
+
+A step is one try: combine two of the numbers, then the result with the third, by sum, difference
+and (unless the first operation was a product already) product. Tries have a fixed order, so each
+step follows from the ones before it. A reflection is a sentence of its own at the start of a step:
+without its reflections a trace keeps all its arithmetic and verdicts. A problem's depth is the
+number of the first try that hits.
+Numbers are ascending and distinct, so no difference is negative or zero at the first operation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+import pyarrow as pa
+
+from helpers.answers.countdown import value
+from helpers.data.traces import Trace
+
+LOWEST, HIGHEST, MAX_TARGET = 2, 22, 200
+MAX_DEPTH = 9
+HARD_DEPTHS = (6, 7, 8, 9)
+REFLECTIONS = ("Wait.", "Hmm.", "But go on.", "However, go on.")
+REFLECTION_RATE = 0.75  # of the steps after the first that do not start on a new pair
+NEW_PAIR = "Alternatively, a new pair."
+NEW_PAIR_AT = (4, 7)
+SPLITS = ("train", "validation", "test")
+
+
+Numbers = tuple[int, int, int]
+Problem = tuple[Numbers, int]
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try: `x op y = first`, then `first` with `z`, giving `results` (sum, difference, product)."""
+
+    x: int
+    op: str
+    y: int
+    z: int
+
+    @property
+    def first(self) -> int:
+        return combine(self.x, self.op, self.y)
+
+    @property
+    def results(self) -> tuple[int, ...]:
+        return second_results(self.first, self.op, self.z)
+
+
+def combine(x: int, op: str, y: int) -> int:
+    """x + y, |x - y| or x * y."""
+    return x + y if op == "+" else abs(x - y) if op == "-" else x * y
+
+
+def second_results(first: int, op: str, z: int) -> tuple[int, ...]:
+    """The results of the second operation; a product is not multiplied again."""
+    return (first + z, abs(first - z)) if op == "*" else (first + z, abs(first - z), first * z)
+
+
+def tries(numbers: Numbers) -> list[Try]:
+    """The nine tries of ascending numbers, in the order in which the solver makes them."""
+    a, b, c = numbers
+    return [
+        Try(*((y, op, x) if op == "-" else (x, op, y)), z)
+        for x, y, z in ((a, b, c), (a, c, b), (b, c, a))
+        for op in "+-*"
+    ]
+
+
+def depth(numbers: Numbers, target: int) -> int | None:
+    """The number (from 1) of the first try that reaches the target, or None."""
+    hits = (i for i, t in enumerate(tries(numbers), 1) if target in t.results)
+    return next(hits, None)
+
+
+def second_operation(first: int, z: int, slot: int, written: str) -> str:
+    """The operation behind result number `slot`, larger number first, with `first` as it is `written`."""
+    return f"{z}-{written}" if slot == 1 and z > first else f"{written}{'+-*'[slot]}{z}"
+
+
+def expression(attempt: Try, slot: int, first: int) -> str:
+    """The expression behind result number `slot` of a try whose first result was taken to be `first`."""
+    return second_operation(first, attempt.z, slot, f"({attempt.x}{attempt.op}{attempt.y})")
+
+
+def problem_text(numbers: Numbers, target: int) -> str:
+    a, b, c = numbers
+    return f"Use {a}, {b} and {c} to make {target}."
+
+
+def opening(numbers: Numbers, target: int) -> str:
+    a, b, c = numbers
+    return f"Let me make {target} from {a}, {b} and {c}."
+
+
+def try_text(attempt: Try, first: int, results: tuple[int, ...]) -> str:
+    listed = ", ".join(map(str, results))
+    return f"{attempt.x}{attempt.op}{attempt.y}={first}. With {attempt.z}: {listed}."
+
+
+def reflection(rng: random.Random) -> str:
+    """A reflection and a space, or nothing."""
+    return f"{rng.choice(REFLECTIONS)} " if rng.random() < REFLECTION_RATE else ""
+
+
+def lead(i: int, rng: random.Random) -> str:
+    """What the i-th step of a systematic search (from 1) opens with."""
+    return f"{NEW_PAIR} " if i in NEW_PAIR_AT else reflection(rng) if i > 1 else ""
+
+
+def step_text(attempt: Try, target: int, first: int, results: tuple[int, ...]) -> str:
+    """A step without its lead: the try's arithmetic as given, right or slipped, and its verdict."""
+    verdict = f"No {target}."
+    if target in results:
+        verdict = f"Yes, {second_operation(first, attempt.z, results.index(target), str(first))}={target}."
+    return f"{try_text(attempt, first, results)} {verdict}"
+
+
+def solution_text(answer: str) -> str:
+    return f"The answer is \\boxed{{{answer}}}."
+
+
+def solve(numbers: Numbers, target: int, rng: random.Random) -> tuple[tuple[str, ...], str]:
+    """The steps of the systematic search and the expression it finds; ValueError where there is none."""
+    steps = [opening(numbers, target)]
+    for i, attempt in enumerate(tries(numbers), 1):
+        first, results = attempt.first, attempt.results
+        steps.append(lead(i, rng) + step_text(attempt, target, first, results))
+        if target in results:
+            return tuple(steps), expression(attempt, results.index(target), first)
+    raise ValueError(f"no try of {numbers} makes {target}")
+
+
+def solve_wrongly(
+    numbers: Numbers, target: int, last: int, rng: random.Random, slip_rate: float = 0.1
+) -> tuple[tuple[str, ...], str] | None:
+    """A coherent search with arithmetic slips that believes it hits at try `last`; None if no slip does.
+
+    A slip in a first result is carried on into the results made from it. A true hit before `last` is
+    missed by a slip. The boxed expression is the one that the slipped arithmetic claims.
+    """
+    steps = [opening(numbers, target)]
+    for i, attempt in enumerate(tries(numbers)[:last], 1):
+        shown = [(first, second_results(first, attempt.op, attempt.z)) for first in slips(attempt.first)]
+        shown += [
+            (attempt.first, (*attempt.results[:k], slip, *attempt.results[k + 1 :]))
+            for k, result in enumerate(attempt.results)
+            for slip in slips(result)
+        ]
+        shown = [s for s in shown if (target in s[1]) == (i == last)]
+        first, results = attempt.first, attempt.results
+        if not shown and (i == last or target in results):
+            return None
+        if shown and (i == last or target in results or rng.random() < slip_rate):
+            first, results = rng.choice(shown)
+        steps.append(lead(i, rng) + step_text(attempt, target, first, results))
+    return tuple(steps), expression(attempt, results.index(target), first)
+
+
+def slips(number: int) -> list[int]:
+    """The positive numbers that differ from a number in one digit."""
+    digits = str(number)
+    changed = [int(digits[:i] + d + digits[i + 1 :]) for i in range(len(digits)) for d in "0123456789"]
+    return [n for n in changed if n > 0 and n != number and len(str(n)) == len(digits)]
+
+
+def split_of(numbers: Numbers) -> str:
+    """The split of a set of numbers: 70% train, 5% validation, 25% test, by hash."""
+    bucket = hashlib.sha256(repr(tuple(sorted(numbers))).encode()).digest()[0] / 256
+    return "train" if bucket < 0.7 else "validation" if bucket < 0.75 else "test"
+
+
+def number_sets(split: str) -> list[Numbers]:
+    """All ascending sets of three numbers that belong to a split."""
+    if split not in SPLITS:
+        raise ValueError(f"no split {split!r}: choose one of {', '.join(SPLITS)}")
+    return [s for s in combinations(range(LOWEST, HIGHEST + 1), 3) if split_of(s) == split]
+
+
+def problems(
+    split: str,
+    n: int | None,
+    seed: int,
+    depths: tuple[int, ...] = tuple(range(1, MAX_DEPTH + 1)),
+    exclude: Collection[Problem] = (),
+) -> list[Problem]:
+    """n distinct problems (numbers, target) of about uniform depth, in random order, none of `exclude`.
+
+    A depth that holds too few gives all it has, and so do all where n is None; ValueError when all depths
+    together hold fewer than n.
+    """
+    exclude = set(exclude)
+    by_depth: dict[int, list[Problem]] = {d: [] for d in depths}
+    for numbers in number_sets(split):
+        seen: set[int] = set()
+        for d, attempt in enumerate(tries(numbers), 1):
+            fresh = {r for r in attempt.results if 1 <= r <= MAX_TARGET} - seen
+            seen |= set(attempt.results)
+            if d in by_depth:
+                by_depth[d] += [p for target in sorted(fresh) if (p := (numbers, target)) not in exclude]
+    available = sum(map(len, by_depth.values()))
+    n = available if n is None else n
+    if n > available:
+        raise ValueError(f"the {split} split has {available} problems of depths {depths}, not {n}")
+    rng = random.Random(f"{seed}:{split}:{depths}")
+    chosen: list[Problem] = []
+    for k, pool in enumerate(sorted(by_depth.values(), key=len)):
+        left = len(by_depth) - k
+        chosen += rng.sample(pool, min(len(pool), (n - len(chosen)) // left))
+    rng.shuffle(chosen)
+    return chosen
+
+
+def correct_traces(split: str, n: int, seed: int) -> list[Trace]:
+    """n correct traces, depth about uniform."""
+    made = []
+    for i, (numbers, target) in enumerate(problems(split, n, seed)):
+        steps, found = solve(numbers, target, random.Random(f"{seed}:{numbers}:{target}"))
+        name, text = f"countdown-{split}-{i}", problem_text(numbers, target)
+        made.append(Trace(name, text, steps, solution_text(found), str(target), "puzzles", "correct"))
+    return made
+
+
+def wrong_traces(split: str, n: int, seed: int) -> list[Trace]:
+    """n traces that end in a wrong boxed answer; the depth of the believed hit is about uniform."""
+    made: list[Trace] = []
+    believed: Counter[int] = Counter()
+    for numbers, target in problems(split, None, seed + 1):
+        rng = random.Random(f"{seed}:wrong:{numbers}:{target}")
+        rarest_first = sorted(range(1, MAX_DEPTH + 1), key=lambda d: believed[d])
+        searches = (solve_wrongly(numbers, target, last, rng) for last in rarest_first)
+        steps, found = next((s for s in searches if s and value(s[1], numbers) != target), ((), ""))
+        if not steps:
+            continue
+        believed[len(steps) - 1] += 1
+        name = f"countdown-{split}-wrong-{len(made)}"
+        text = problem_text(numbers, target)
+        made.append(Trace(name, text, steps, solution_text(found), str(target), "puzzles", "wrong"))
+        if len(made) == n:
+            return made
+    raise ValueError(f"the {split} split gave {len(made)} wrong traces, {n} were asked for")
+
+
+def short_traces(traces: list[Trace]) -> Iterator[Trace]:
+    """The same problems with their solution alone."""
+    for t in traces:
+        yield Trace(t.id, t.problem, (), t.solution, t.answer, t.source, "short")
+
+
+def benchmark(name: str, chosen: list[Problem]) -> pa.Table:
+    """Problems as a benchmark's table: id, problem, answer (the target, as text) and depth."""
+    rows = [
+        {
+            "id": f"{name}-{i}",
+            "problem": problem_text(numbers, target),
+            "answer": str(target),
+            "depth": depth(numbers, target),
+        }
+        for i, (numbers, target) in enumerate(chosen)
+    ]
+    columns = [("id", pa.string()), ("problem", pa.string()), ("answer", pa.string()), ("depth", pa.int64())]
+    return pa.Table.from_pylist(rows, schema=pa.schema(columns))

@@ -1,0 +1,196 @@
+"""A teacher model: responses to problems from an endpoint, kept one by one, right and wrong.
+
+    sample([{"id": "a", "problem": "What is 2+3?", "answer": "5"}], "teacher.jsonl", "http://localhost:8000/v1",
+           "Qwen/QwQ-32B-Preview", samples=4)
+    collected = collect(file_rows("teacher.jsonl"), read_local, "Qwen/QwQ-32B-Preview", "teacher")
+
+Any endpoint that speaks OpenAI's chat completions will do; `vllm serve` is one. Every answer is a line of
+the file as soon as it is there, cut and wrong ones too, so an interrupted run goes on where it was. A key
+is read from OPENAI_API_KEY and stands in no file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from helpers.answers.boxed import final_answer
+from helpers.answers.equality import same_answer
+from helpers.data.sources import PROMPT, Row, file_rows, with_tags
+from helpers.data.traces import END_THINK, THINK, parse
+
+RETRIES, WAIT, TIMEOUT = (
+    5,
+    2.0,
+    3600,
+)  # of a request; seconds before the second try, doubled each time; seconds
+BUSY = (408, 409, 429)
+GIVEN = ("id", "problem", "answer")
+PER_REQUEST = (400, 413, 422)  # statuses that are about one request, not about the key or the address
+
+
+class Refused(ValueError):
+    """An endpoint refuses a request, which may be this one alone (too long a problem, say)."""
+
+
+def chat(url: str, model: str, prompt: str, **settings: Any) -> Row:
+    """One answer: `response`, `finish_reason` and `tokens`; a separate reasoning part gets its tags back.
+
+    `settings` go into the request as they are: temperature, top_p, max_tokens, seed. A busy or silent
+    endpoint is asked again; ValueError where it refuses, ConnectionError where it stays away.
+    """
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], **settings}
+    answer = post(f"{url.rstrip('/')}/chat/completions", body)
+    if isinstance(answer, dict) and answer.get("error"):  # some endpoints send it under status 200
+        raise Refused(f"{url} refuses the request: {str(answer['error'])[:500]}")
+    try:
+        choice = answer["choices"][0]
+        message = choice["message"]
+        text = as_one_text(message.get("content"))
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
+        finish, usage = choice.get("finish_reason"), answer.get("usage") or {}
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"{url} answers, but not as chat completions do: {str(answer)[:200]}") from error
+    if reasoning:
+        closed = f"\n{END_THINK}\n\n" if text else ""
+        text = f"{THINK}\n{reasoning.strip()}{closed}{text.strip()}"
+    return {"response": text, "finish_reason": finish, "tokens": usage.get("completion_tokens")}
+
+
+def as_one_text(content: Any) -> str:
+    """The text of a message: a string, nothing, or the list of parts that some endpoints give."""
+    parts = content if isinstance(content, list) else [content or ""]
+    texts = [part.get("text", "") if isinstance(part, dict) else part for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a part of the content is no text")
+    return "".join(texts)
+
+
+def post(url: str, body: Row) -> Row:
+    """The JSON that an endpoint answers to JSON."""
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("OPENAI_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    for attempt in range(RETRIES):
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            reason = " ".join(f"{error.code} {error.read(500).decode(errors='replace')}".split())
+            if error.code < 500 and error.code not in BUSY:
+                kind = Refused if error.code in PER_REQUEST else ValueError
+                raise kind(f"{url} refuses the request: {reason}") from error
+        except (OSError, json.JSONDecodeError) as error:
+            reason = str(error)
+        if attempt + 1 < RETRIES:
+            time.sleep(WAIT * 2**attempt)
+    raise ConnectionError(f"{url} did not answer in {RETRIES} tries ({reason}): run again to go on from here")
+
+
+def sample(
+    problems: Iterable[Row], path: str | Path, url: str, model: str, samples: int = 4,
+    wanted: Sequence[str] = ("correct", "wrong"), seed: int = 0, concurrency: int = 16,
+    check: Callable[[str, str], bool | None] = same_answer, **settings: Any,
+) -> Counter[str]:  # fmt: skip
+    """Ask up to `samples` times for each problem (id, problem, answer), and keep every answer in a file.
+
+    A problem is done when each kind that is wanted has a response, or after `samples` of them. The seed of
+    a request comes from (seed, id, number of the sample). Counts the file's answers by verdict. A request
+    that the endpoint refuses is kept with its reason; ValueError where it refuses all.
+    """
+    path, problems = Path(path), list(problems)
+    for number, problem in enumerate(problems):
+        lacking = [key for key in GIVEN if not isinstance(problem, dict) or key not in problem]
+        if lacking:
+            raise ValueError(
+                f"problem {number} (from 0) has no {lacking[0]!r}: {', '.join(GIVEN)} are needed"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drop_broken_line(path)
+    kept = [row for _, row in file_rows(path) if isinstance(row, dict) and is_answer(row)]
+    done = {(row["id"], row["sample"]) for row in kept}
+    waiting: list[Row] = []
+    answering = any("refused" not in row for row in kept)
+    found: dict[str, set[str]] = {}
+    for row in kept:
+        found.setdefault(row["id"], set()).add(verdict(row, check))
+    with path.open("a", encoding="utf-8") as file, ThreadPoolExecutor(concurrency) as pool:
+        for number in range(samples):
+            left = (p for p in problems if (p["id"], number) not in done)
+            left = (p for p in left if not set(wanted) <= found.get(p["id"], set()))
+
+            def ask(problem: Row, number: int = number) -> Row:
+                name = hashlib.sha256(repr((seed, problem["id"], number)).encode()).digest()
+                asked = settings | {"seed": int.from_bytes(name[:4], "big") >> 1}
+                given = {key: problem[key] for key in GIVEN}
+                try:
+                    answer = chat(url, model, PROMPT + problem["problem"], **asked)
+                except Refused as error:
+                    answer = {"refused": str(error)}
+                return given | {"sample": number, "model": model} | answer
+
+            for row in answered(pool, ask, left, concurrency):
+                waiting.append(row)
+                answering = answering or "refused" not in row
+                if not answering:  # it may be the model's name that is refused, and no request will do
+                    if len(waiting) >= 4 * concurrency:
+                        break
+                    continue
+                for one in waiting:
+                    file.write(json.dumps(one) + "\n")
+                    file.flush()
+                    kept.append(one)
+                    found.setdefault(one["id"], set()).add(verdict(one, check))
+                waiting.clear()
+            if waiting:
+                raise ValueError(f"all of {len(waiting)} requests were refused: {waiting[0]['refused']}")
+    return Counter(verdict(row, check) for row in kept)
+
+
+def answered(pool: ThreadPoolExecutor, ask: Callable, tasks: Iterable[Row], width: int) -> Iterator[Row]:
+    """The answers to tasks as they come; an error is raised after the answers that were under way."""
+    tasks, error = iter(tasks), None
+    while running := [pool.submit(ask, task) for task in islice(tasks, 4 * width)]:
+        for future in as_completed(running):
+            if future.exception() is None:
+                yield future.result()
+            else:
+                error = error or future.exception()
+        if error:
+            raise error
+
+
+def drop_broken_line(path: Path) -> None:
+    """Make the file, and cut off a last line that a killed run left half written."""
+    with path.open("ab+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def is_answer(row: Row) -> bool:
+    """Whether a line of the file is one that `sample` writes whole."""
+    return {"id", "sample", "answer"} <= set(row) and isinstance(row.get("response", row.get("refused")), str)
+
+
+def verdict(row: Row, check: Callable[[str, str], bool | None]) -> str:
+    """ "correct", "wrong", "cut", "refused" (by the endpoint) or "undecided"."""
+    if "refused" in row:
+        return "refused"
+    if row.get("finish_reason") == "length":
+        return "cut"
+    answer = final_answer(parse(with_tags(row["response"])).solution)
+    same = None if answer is None else check(answer, str(row["answer"]))
+    return "undecided" if same is None else "correct" if same else "wrong"

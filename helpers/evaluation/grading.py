@@ -1,0 +1,85 @@
+"""Responses to verdicts: a status for each response, and what else a table shows of it.
+
+    status("... \\boxed{20-(19-12)}", finished=True, problem="Use 12, 19 and 20 to make 13.")  -> "ok"
+    grade([("\\\\frac{1}{2}", "0.5"), ("5", None)])  -> ["ok", "unparsed"]
+
+Scoring reads stored generations and needs neither a model nor an engine, so it can be repeated at any
+time. Puzzles go to the expression checker, mathematics to `equivalence` in processes that can be killed, code
+to the sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+
+from helpers.answers import countdown
+from helpers.answers.boxed import final_answer
+from helpers.answers.workers import grade
+from helpers.data.keywords import count_keywords
+from helpers.evaluation import programs
+
+# timeout: the grader, or the program that was answered, ran out of its time or memory.
+STATUSES = ("ok", "wrong", "unparsed", "timeout", "truncated")
+
+
+def status(response: str, finished: bool, problem: str) -> str:
+    """`ok` or `wrong` by the expression checker; without a boxed answer `unparsed` or `truncated`."""
+    answer = final_answer(response)
+    if not answer:
+        return "truncated" if answer is None and not finished else "unparsed"
+    return "ok" if countdown.is_correct(response, problem) else "wrong"
+
+
+def kind_of(benchmark: str) -> str:
+    """ "puzzle", "code" or "math": which grader a benchmark's answers go to."""
+    if benchmark.startswith("countdown"):
+        return "puzzle"
+    return "code" if benchmark.startswith("livecodebench") else "math"
+
+
+def score(generations: pa.Table, condition: str, seed: int) -> pa.Table:
+    """A row of scores for each generation: condition, seed, benchmark, problem_id, verdict, counts."""
+    rows = generations.to_pylist()
+    verdicts = statuses(rows)
+    scores = []
+    for g, verdict in zip(rows, verdicts, strict=True):
+        kept = {k: g[k] for k in ("benchmark", "problem_id", "sample", "finished", "tokens") if k in g}
+        scores.append(
+            {"condition": condition, "seed": seed}
+            | kept
+            | {"status": verdict, "correct": verdict == "ok", "keywords": count_keywords(g["response"])}
+        )
+    return pa.Table.from_pylist(scores)
+
+
+def statuses(rows: Sequence[dict]) -> list[str]:
+    """The status of each generation (benchmark, problem, answer, response, finished), any kind, any order."""
+    found: dict[int, str] = {}
+    math = [i for i, row in enumerate(rows) if kind_of(row["benchmark"]) == "math"]
+    answers = {i: final_answer(rows[i]["response"]) for i in math}
+    pairs = [(rows[i]["answer"], answers[i]) for i in math]
+    verdicts = grade(pairs, [rows[i].get("tolerance") or 0.0 for i in math])
+    for i, verdict in zip(math, verdicts, strict=True):
+        cut = answers[i] is None and not rows[i]["finished"]
+        found[i] = "truncated" if cut else verdict
+    for i, row in enumerate(rows):
+        if kind_of(row["benchmark"]) == "puzzle":
+            found[i] = status(row["response"], row["finished"], row["problem"])
+    code = [i for i, row in enumerate(rows) if kind_of(row["benchmark"]) == "code"]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a program in the sandbox
+        found |= zip(code, pool.map(code_status, (rows[i] for i in code)), strict=True)
+    return [found[i] for i in range(len(rows))]
+
+
+def code_status(row: dict) -> str:
+    """The status of a program: `ok` if it passes every test; without a block of code, as without a box."""
+    program = programs.extract_code(row["response"])
+    if program is None:
+        return "unparsed" if row["finished"] else "truncated"
+    checks = json.loads(row["answer"])
+    return programs.verdict(program, checks["tests"], checks["entry"])

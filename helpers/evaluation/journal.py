@@ -1,0 +1,204 @@
+"""Requests to responses through an engine, with a journal: nothing finished is lost or asked for twice.
+
+    todo = requests("base", 0, "countdown", problems, max_new_tokens=420, model="sha256...")
+    complete(todo, engine, "outputs/laptop/generations")  -> [Response(...), ...]
+
+An engine takes requests and gives (number, Response) as they finish. Each is one line of JSON in
+`FOLDER/CONDITION.sSEED.jsonl` at once, under a key made of all that the response depends on: the model's
+files, the prompt, the sample, the limits. A killed run goes on with what the journal does not have; a
+line that the kill cut in half is dropped. With another model or another limit the old lines count for
+nothing, for their keys are others. A finished table keeps its keys in a file beside it: what is asked
+again with the same plan is not generated again, whether by hand or in the chain.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from helpers.conditions import arm_of
+from helpers.data.traces import write_table
+from helpers.evaluation.benchmarks import prompt
+from helpers.evaluation.generation import Response
+from helpers.files import contents, digest, sha256
+
+SYNC_EVERY = 2.0  # seconds between the moments at which lines are forced onto the disk
+
+Request = dict[str, Any]
+Engine = Callable[[Sequence[Request]], Iterator[tuple[int, Response]]]
+
+
+def requests(
+    condition: str,
+    seed: int,
+    benchmark: str,
+    problems: pa.Table,
+    max_new_tokens: int,
+    model: str,
+    samples: int = 1,
+    temperature: float = 0.0,
+    system: str | None = None,
+) -> list[Request]:
+    """A request for each problem and sample, the samples of a problem together.
+
+    `model` identifies the weights (see `fingerprint`). A sample's seed depends on the problem and its
+    number alone, so conditions are compared on the same draws. ValueError for samples that would be equal.
+    """
+    if samples > 1 and temperature == 0:
+        raise ValueError("several samples at temperature 0 are all the same: raise it, or ask for one")
+    made = []
+    for row in problems.to_pylist():
+        entry = json.loads(row["answer"])["entry"] if benchmark.startswith("livecodebench") else None
+        for sample in range(samples):
+            request = {
+                "condition": condition,
+                "seed": seed,
+                "benchmark": benchmark,
+                "problem_id": row["id"],
+                "problem": prompt(benchmark, row["problem"], entry),
+                "system": system,
+                "sample": sample,
+                "sample_seed": digest([benchmark, row["id"], sample], 4),
+                "max_new_tokens": max_new_tokens,
+                "temperature": temperature,
+            }
+            request["key"] = digest([model, *request.values()], 12)
+            made.append(request | {"asked": row["problem"], "answer": row["answer"]} | extras(row))
+    return made
+
+
+def extras(row: dict[str, Any]) -> dict[str, Any]:
+    """What grading needs beyond the answer, where there is any."""
+    return {"tolerance": row["tolerance"]} if row.get("tolerance") else {}
+
+
+def fingerprint(base_model: str, adapters: str | Path, condition: str, seed: int) -> str:
+    """A digest of the models' files that a condition's responses depend on."""
+    adapter = Path(adapters) / f"{condition}.s{seed}"
+    trained = arm_of(condition) != "base" and adapter.is_dir()
+    return digest([contents(base_model), contents(adapter) if trained else ""])
+
+
+def complete(todo: Sequence[Request], engine: Engine, folder: str | Path) -> list[Response]:
+    """The responses to requests, in their order: stored or in the journal already, else from the engine."""
+    paths = {run_of(r): Path(folder) / f"{run_of(r)}.jsonl" for r in todo}
+    found = {key: response for path in paths.values() for key, response in answered(path).items()}
+    missing = [r for r in todo if r["key"] not in found]
+    if missing:
+        files = {run: reopened(path) for run, path in paths.items()}
+        synced = time.monotonic()
+        try:
+            for i, response in engine(missing):
+                key, file = missing[i]["key"], files[run_of(missing[i])]
+                line = {"key": key, **vars(response)}
+                os.write(file, json.dumps(line).encode() + b"\n")
+                found[key] = response
+                if time.monotonic() - synced > SYNC_EVERY:
+                    for each in files.values():
+                        os.fsync(each)
+                    synced = time.monotonic()
+        finally:
+            for file in files.values():
+                os.close(file)
+    unanswered = [r for r in todo if r["key"] not in found]
+    if unanswered:
+        first = unanswered[0]
+        raise RuntimeError(
+            f"the engine gave no response to {len(unanswered)} of {len(todo)} requests, "
+            f"first {first['benchmark']} {first['problem_id']}: run again to ask for those alone"
+        )
+    return [found[r["key"]] for r in todo]
+
+
+def run_of(request: Request) -> str:
+    """The name of the run that a request belongs to: `correct.full.s0`."""
+    return f"{request['condition']}.s{request['seed']}"
+
+
+def answered(path: Path) -> dict[str, Response]:
+    """The responses of a run by key: of its journal, and of its finished table beside it."""
+    return stored(path.with_suffix(".parquet")) | read(path)
+
+
+def stored(path: Path) -> dict[str, Response]:
+    """The responses of a table that `store` wrote by key; none of another version's or of a changed file."""
+    try:
+        plan = json.loads(plan_of(path).read_text())
+        if plan["table"] != sha256(path):
+            return {}
+        columns = pq.read_table(path, columns=["response", "tokens", "finished"]).to_pydict().values()
+        return {k: Response(*row) for k, *row in zip(plan["keys"], *columns, strict=True)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def plan_of(path: Path) -> Path:
+    """The file beside a table of responses that has their keys."""
+    return path.with_name(f".{path.stem}.plan.json")
+
+
+def missing(todo: Sequence[Request], folder: str | Path) -> str:
+    """In a line, what is left to ask of one run's requests, and whether what is stored is of another plan."""
+    path = Path(folder) / f"{run_of(todo[0])}.jsonl"
+    found = answered(path)
+    left = sum(r["key"] not in found for r in todo)
+    if not left:
+        return f"{len(todo)} responses stored, none to ask for"
+    line = f"{left} of {len(todo)} responses to ask for"
+    if left == len(todo) and path.with_suffix(".parquet").exists():
+        line += "; those stored are of another plan (model, data or parameters) and are replaced"
+    return line
+
+
+def store(todo: Sequence[Request], responses: Sequence[Response], path: Path) -> None:
+    """Write one run's table, then the keys of its rows for later runs; the journal is needed no more."""
+    write_table(table(todo, responses), path)
+    keys = {"table": sha256(path), "keys": [r["key"] for r in todo]}
+    partial = plan_of(path).with_suffix(".partial")
+    partial.write_text(json.dumps(keys))
+    os.replace(partial, plan_of(path))
+    path.with_suffix(".jsonl").unlink(missing_ok=True)
+
+
+def read(path: Path) -> dict[str, Response]:
+    """The responses in a journal by key; lines that are not whole are passed over."""
+    found = {}
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        try:
+            row = json.loads(line)
+            key = row.pop("key")
+            found[key] = Response(**row)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+    return found
+
+
+def reopened(path: Path) -> int:
+    """A journal's file, open for appending; half a line at its end is ended, so that the next is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    size = os.fstat(file).st_size
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        os.write(file, b"\n")
+    return file
+
+
+def table(todo: Sequence[Request], responses: Sequence[Response]) -> pa.Table:
+    """A row a response, beside the problem's own columns; sample and its seed where there may be several."""
+    rows = []
+    for r, response in zip(todo, responses, strict=True):
+        row = {k: r[k] for k in ("benchmark", "problem_id")}
+        row |= {"problem": r["asked"], "answer": r["answer"]}
+        row |= {"tolerance": r["tolerance"]} if "tolerance" in r else {}
+        row |= {k: r[k] for k in ("sample", "sample_seed")} if r["temperature"] > 0 else {}
+        row |= {"response": response.text, "tokens": response.tokens, "finished": response.finished}
+        rows.append(row)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.table({name: [row.get(name) for row in rows] for name in columns})

@@ -1,0 +1,119 @@
+"""Programs that a model wrote, against tests: the verdict is reached outside the sandbox.
+
+    extract_code("So:\\n```python\\nprint(input())\\n```")              -> "print(input())\\n"
+    verdict("print(input())", [{"input": "5\\n", "output": "5\\n"}])  -> "ok"
+
+A test is an input and the output that is expected of it, as LiveCodeBench has them: standard input and
+output, or with `entry` a line of JSON an argument and the result in JSON. A program sees the input and
+nothing else, so it can print what it likes: only the right answer is taken for one.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from helpers.evaluation import sandbox
+
+FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)|()\S.*?[ \t:](`{3,}|~{3,})[ \t]*(\w*)[ \t]*")
+
+
+def extract_code(response: str) -> str | None:
+    """The last fenced block of code in a response, or None.
+
+    Blocks of Python come before others, such as an example's output. A block that is never closed counts if
+    it names its language, or if there is no other: a fence alone after a block was meant to close it, and so
+    was one after bare code. The indentation of a fence is taken off its lines.
+    """
+    blocks: list[tuple[str, str]] = []  # language and code
+    fence, indent, language, lines, before = "", "", "", [], []
+    for line in (line.removesuffix("\r") for line in response.split("\n")):
+        if not fence:
+            if opened := FENCE.fullmatch(line):
+                indent, fence, language = (opened[i] or opened[i + 3] or "" for i in (1, 2, 3))
+                lines = []
+            else:
+                before.append(line)
+        elif line.rstrip().endswith(fence) and (line.strip(fence[0] + " \t") == "" or fence[0] == "`"):
+            lines.append(line.rstrip()[: -len(fence)].rstrip(fence[0]))
+            blocks.append((language, "\n".join(lines)))
+            fence = ""
+        else:
+            lines.append(line.removeprefix(indent))
+    if fence and (language.strip() or not any(code.strip() for _, code in blocks)):
+        blocks.append((language, "\n".join(lines)))
+    found = [(language, code) for language, code in blocks if code.strip()]
+    if blocks and not found:
+        return "\n".join(before) if is_python("\n".join(before)) else ""
+    python = [code for language, code in found if language.strip().lower().startswith("py")]
+    return next(iter([*python[-1:], *[code for _, code in found[-1:]]]), None)
+
+
+def is_python(text: str) -> bool:
+    """Whether a text is a program, if only an empty line is none."""
+    try:
+        return bool(ast.parse(text).body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
+def verdict(
+    program: str,
+    tests: Sequence[dict[str, str]],
+    entry: str | None = None,
+    seconds: int = 6,
+    memory: int = 1 << 30,
+) -> str:
+    """ "ok" where a program passes every test, else "wrong" or "timeout", by the first that it fails.
+
+    ValueError where there are no tests; RuntimeError where no sandbox can be had.
+    """
+    if not tests:
+        raise ValueError("there is no test to run the program on: a program that nothing checks is not right")
+    for test in tests:
+        outcome = sandbox.run(program, test["input"], entry, seconds, memory)
+        if outcome.status == "timeout":
+            return "timeout"
+        same = same_result if entry is not None else same_output
+        if outcome.status != "ok" or not same(outcome.output, test["output"]):
+            return "wrong"
+    return "ok"
+
+
+def same_output(printed: str, expected: str) -> bool:
+    """Equal line by line, white space at the ends aside; numbers may be written otherwise (1.50 for 1.5)."""
+    lines = [[line.split() for line in text.strip().split("\n")] for text in (printed, expected)]
+    return len(lines[0]) == len(lines[1]) and all(
+        len(a) == len(b) and all(map(same_token, a, b)) for a, b in zip(*lines, strict=True)
+    )
+
+
+def same_token(printed: str, expected: str) -> bool:
+    """Equal as text, or as exact decimal numbers where the expected one has a point."""
+    if printed == expected:
+        return True
+    if "." not in expected or max(len(printed), len(expected)) > 100:
+        return False
+    try:
+        return Decimal(printed) == Decimal(expected)
+    except InvalidOperation:
+        return False
+
+
+def same_result(printed: str, expected: str) -> bool:
+    """Equal as JSON, with true and 1 kept apart."""
+    try:
+        return same_value(json.loads(printed), json.loads(expected))
+    except (ValueError, RecursionError):
+        return False
+
+
+def same_value(a: Any, b: Any) -> bool:
+    """Equal in value and kind, to the last element."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same_value, a, b))
+    return isinstance(a, bool) == isinstance(b, bool) and a == b

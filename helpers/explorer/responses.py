@@ -1,0 +1,132 @@
+"""The trace explorer's third view: what two models answered to one problem, side by side.
+
+    left, right = (read_run("outputs/laptop", run) for run in ("correct.s0", "shuffle-67.s0"))
+    HTML(render([("correct.s0", left.iloc[0].to_dict()), ("shuffle-67.s0", right.iloc[0].to_dict())]))
+
+A response is shown paragraph by paragraph, with its verdict, its reflection keywords and its references to
+numbers or steps that do not exist (see references.py) marked, each with its count. Texts are escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import takewhile, zip_longest
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from helpers.data.keywords import KEYWORD
+from helpers.data.segmentation import paragraphs
+from helpers.data.traces import read_table
+from helpers.explorer.dangling import dangling, is_puzzle
+from helpers.explorer.trace_view import page, side_by_side
+
+VERDICTS = {
+    "ok": "✓ right",
+    "wrong": "✗ wrong",
+    "unparsed": "✗ no answer found",
+    "timeout": "✗ not graded in time",
+    "truncated": "✂ cut off before its end",
+}
+LONGEST = 200  # characters of an expected answer: a program's tests are longer
+KEYS = ["benchmark", "problem_id", "sample"]
+Marked = tuple[int, int, str]  # characters of a text, and the class that marks them
+
+
+def runs(output_dir: str | Path) -> list[str]:
+    """The runs ("correct.s0") of a folder that have responses and scores."""
+    scored = {path.stem for path in (Path(output_dir) / "scores").glob("*.parquet")}
+    return sorted(scored & {path.stem for path in (Path(output_dir) / "generations").glob("*.parquet")})
+
+
+def read_run(output_dir: str | Path, run: str) -> pd.DataFrame:
+    """A run's responses with their scores, a row a response; ValueError where a file is missing.
+
+    The index is what both files know a response by: benchmark, problem_id and, of several, sample.
+    """
+    answers, scores = (
+        read_table(Path(output_dir) / kind / f"{run}.parquet").to_pandas()
+        for kind in ("generations", "scores")
+    )
+    keys = [key for key in KEYS if key in answers and key in scores]
+    both = answers.merge(scores[[*keys, "status", "correct"]], on=keys, validate="one_to_one")
+    return both.set_index(keys)
+
+
+def in_common(left: pd.DataFrame, right: pd.DataFrame, benchmark: str) -> list[pd.DataFrame]:
+    """Two runs' rows of the problems of a benchmark that both answered, in one order."""
+    index = left.index.intersection(right.index)
+    index = index[index.get_level_values("benchmark") == benchmark]
+    return [left.loc[index], right.loc[index]]
+
+
+def render(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """HTML of responses to one problem, in columns: the name of each run and its row of `read_run`."""
+    names, found = zip(*rows, strict=True)
+    first = found[0]
+    texts = [list(paragraphs(row["response"])) for row in found]
+    same = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip_longest(*texts)))
+    columns = [column(row["problem"], parts, same) for row, parts in zip(found, texts, strict=True)]
+    facts = [summary(row) for row in found]
+    table = side_by_side(names, [facts, *zip_longest(*columns, fillvalue="")])
+    expected = f"<small>expected: {escape(first['answer'][:LONGEST])}</small>"
+    problem = f"<p><b>Problem.</b> {escape(first['problem'])} {expected}</p>"
+    return page(problem, explanation(is_puzzle(first["problem"])), table)
+
+
+def page_of(tables: Sequence[pd.DataFrame], names: Sequence[str], number: int) -> str:
+    """`render` of row `number` of tables in one order; a sentence where they have no such row."""
+    if number >= len(tables[0]):
+        return "<p>These two runs have no problem of this benchmark in common.</p>"
+    return render([(name, table.iloc[number].to_dict()) for name, table in zip(names, tables, strict=True)])
+
+
+def explanation(puzzle: bool) -> str:
+    nothing = (
+        "a number that is neither given nor a result so far" if puzzle else "a step that nothing numbered"
+    )
+    return (
+        '<p class="trace-key"><span class="keyword">reflection keyword</span> '
+        f'<span class="missing">reference to nothing</span> ({nothing})</p>'
+    )
+
+
+def summary(row: Mapping[str, Any]) -> str:
+    """Verdict, length and counts of a response, as a cell."""
+    text = row["response"]
+    counts = (
+        f"{row['tokens']} tokens",
+        f"{len(KEYWORD.findall(text))} keywords",
+        f"{len(dangling(row['problem'], text))} references to nothing",
+    )
+    status = VERDICTS.get(row["status"], row["status"])
+    return (
+        f'<td><span class="verdict">{escape(status)}</span> <small>{escape(", ".join(counts))}</small></td>'
+    )
+
+
+def column(problem: str, parts: Sequence[str], same: int) -> list[str]:
+    """A response's paragraphs as cells; the first `same` of them are those of the other response too."""
+    text = "".join(parts)
+    marked: list[Marked] = [(*m.span(), "keyword") for m in KEYWORD.finditer(text)]
+    marked += [(*span, "missing") for span in dangling(problem, text)]
+    cells, start = [], 0
+    for i, part in enumerate(parts):
+        inside = [(a - start, b - start, name) for a, b, name in marked if start <= a < start + len(part)]
+        change, words = ("kept", f"= {i} the same") if i < same else ("own", f"{i}")
+        content = f"<small>{words}</small>\n{with_marks(part.rstrip(), inside)}"
+        cells.append(f'<td class="trace-step trace-{change}">{content}</td>')
+        start += len(part)
+    return cells
+
+
+def with_marks(text: str, marked: Sequence[Marked]) -> str:
+    """The text as HTML with spans of the given classes; of two that overlap, the first."""
+    parts, at = [], 0
+    for start, stop, name in sorted(marked):
+        if start >= at:
+            parts += [escape(text[at:start]), f'<span class="{name}">{escape(text[start:stop])}</span>']
+            at = stop
+    return "".join([*parts, escape(text[at:])])

@@ -1,0 +1,248 @@
+"""The trace explorer's second view: the loss of each token under a model, original against perturbed.
+
+    losses = token_losses(model, tokenizer, trace.problem, trace.response)
+    HTML(render(perturbed, losses_of_the_original, losses_of_the_result, "shuffle-67", "correct.s0"))
+
+Losses are cross-entropies in nats, as in training: the prompt in the chat template, then the response and
+the end token, each token given all before it. 0.69 is a chance of one half, 4.6 one of a hundredth.
+Not covered: the text before the first step (the opening tag), which no arm touches.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from helpers.data.traces import Trace, spaced
+from helpers.evaluation.context import positions
+from helpers.explorer.trace_view import (
+    MARKS,
+    aligned,
+    key,
+    original,
+    original_words,
+    page,
+    places_of,
+    result_words,
+    side_by_side,
+)
+from helpers.perturbations.arms import Perturbed, perturb
+from helpers.perturbations.steps import Step
+from helpers.training import models
+from helpers.training.examples import completion
+from helpers.training.models import prompt_text
+
+CHUNK = 512  # tokens at a time: what a large vocabulary's logits need is bounded
+LEVELS = (0.05, 0.25, 0.5, 1, 2, 4)  # nats at which a token's colour gets stronger
+SMALL = 4 << 30  # bytes of weights that a notebook may load without being asked
+WIDEST = 4.0  # nats that fill a step's bar
+
+Read = Callable[[str, str, str], "TokenLosses"]  # of a model's name, a problem and a response
+
+
+@dataclass(frozen=True)
+class TokenLosses:
+    """A response in the pieces that its tokens are, a loss each (nats; nan beyond what the model can see).
+
+    `ends` are character offsets; a piece begins where the one before ends. The end token is the last
+    piece, without a text. Tokens that share a character are one piece, their losses added.
+    """
+
+    response: str
+    ends: tuple[int, ...]
+    losses: tuple[float, ...]
+
+    def within(self, start: int, stop: int) -> Iterator[tuple[str, float]]:
+        """The pieces that begin from character `start` on and before `stop`, each with its loss."""
+        begins = (0, *self.ends[:-1])
+        for begin, end, loss in zip(begins, self.ends, self.losses, strict=True):
+            if start <= begin < stop:
+                yield self.response[begin:end], loss
+
+
+@torch.inference_mode()
+def token_losses(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, problem: str, response: str
+) -> TokenLosses:
+    """The loss of each token of a response, given the problem; the ids are those of `examples.encode`.
+
+    Tokens beyond the model's positions get nan.
+    """
+    prompt = tokenizer(prompt_text(tokenizer, problem), add_special_tokens=False)["input_ids"]
+    coded = completion(tokenizer, [response], return_offsets_mapping=True)
+    ids = [*prompt, *coded["input_ids"][0]]
+    limit = positions(model.config.to_dict()) or len(ids)
+    given = torch.tensor([ids[:limit]], device=model.device)
+    was_training = model.training
+    model.eval()
+    parts, cache = [], None
+    for start in range(0, given.shape[1] - 1, CHUNK):
+        inputs = given[:, start : min(start + CHUNK, given.shape[1] - 1)]
+        out = model(input_ids=inputs, past_key_values=cache, use_cache=True)
+        cache = out.past_key_values
+        targets = given[0, start + 1 : start + 1 + inputs.shape[1]]
+        parts.append(torch.nn.functional.cross_entropy(out.logits[0].float(), targets, reduction="none"))
+    model.train(was_training)
+    seen = torch.cat(parts).abs().tolist()[len(prompt) - 1 :]
+    losses = seen + [math.nan] * (len(ids) - len(prompt) - len(seen))
+    return TokenLosses(response, *pieces(coded["offset_mapping"][0], losses, len(response)))
+
+
+def pieces(
+    offsets: Sequence[tuple[int, int]], losses: Sequence[float], length: int
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Where pieces end and their losses, from tokens' character offsets; the end token, last, has none."""
+    ends: list[int] = []
+    found: list[float] = []
+    for (_, end), loss in zip(offsets, losses[:-1], strict=True):
+        if ends and end <= ends[-1]:
+            found[-1] += loss
+        else:
+            ends.append(end)
+            found.append(loss)
+    return (*ends, length), (*found, losses[-1])
+
+
+def spans(perturbed: Perturbed) -> list[tuple[int, int]]:
+    """The characters of the response that each step has, and last the solution with the tags around it."""
+    if perturbed.trace.kind == "short":
+        return [(0, len(perturbed.response) + 1)]
+    at = len(perturbed.trace.frame[0])
+    found = []
+    for text in spaced(s.text for s in perturbed.steps) if perturbed.steps else ():
+        found.append((at, at + len(text)))
+        at += len(text)
+    return [*found, (at, len(perturbed.response) + 1)]
+
+
+def trained(adapters: str | Path) -> list[str]:
+    """The models that can be looked through: "base" and the folders of `adapters` that hold one."""
+    kinds = ("adapter_config.json", "config.json")
+    folders = sorted(p for p in Path(adapters).glob("*.s*") if any((p / kind).exists() for kind in kinds))
+    return ["base", *(folder.name for folder in folders)]
+
+
+def at_hand(adapters: str | Path) -> str | None:
+    """The base model of a folder's LoRA adapters where it is a folder here and small; else None."""
+    for path in sorted(Path(adapters).glob("*.s*/adapter_config.json")):
+        base = json.loads(path.read_text())["base_model_name_or_path"]
+        weights = sum(file.stat().st_size for file in Path(base).glob("*.safetensors"))
+        if 0 < weights < SMALL:
+            return base
+    return None
+
+
+def reader(base_model: str | Path, adapters: str | Path) -> Read:
+    """`token_losses` by a model's name ("base", "shuffle-67.s0"); what it has measured it remembers.
+
+    One model is loaded at a time. ValueError for a model that has not been trained.
+    """
+
+    @lru_cache(maxsize=1)
+    def load(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        condition, _, seed = name.rpartition(".s")
+        return models.load_condition(
+            base_model, Path(adapters), condition or name, int(seed) if condition else 0
+        )
+
+    @lru_cache(maxsize=256)
+    def read(name: str, problem: str, response: str) -> TokenLosses:
+        return token_losses(*load(name), problem, response)
+
+    return read
+
+
+def view(trace: Trace, arm: str, seed: int, pool: Sequence[Trace], model: str, read: Read) -> str:
+    """`render` of a trace and what an arm makes of it, both measured with a model (a name, see `reader`)."""
+    perturbed = perturb(trace, arm, seed, pool)
+    before, after = (read(model, trace.problem, p.response) for p in (original(trace), perturbed))
+    return render(perturbed, before, after, arm, model)
+
+
+def mean(losses: Sequence[float]) -> float:
+    return sum(losses) / len(losses) if losses else math.nan
+
+
+def render(perturbed: Perturbed, before: TokenLosses, after: TokenLosses, arm: str, model: str) -> str:
+    """HTML of both traces, each token coloured by its loss under a model and each step with its mean.
+
+    `before` belongs to the untouched trace, `after` to the perturbed one.
+    """
+    trace, steps = perturbed.trace, perturbed.steps
+    left = [list(before.within(*span)) for span in spans(original(trace))]
+    right = [list(after.within(*span)) for span in spans(perturbed)]
+    places = places_of(steps)
+    rows = []
+    for i, place in aligned(steps, len(trace.steps)):
+        old = "" if i is None else loss_cell(*original_words(i, places[i], steps), left[i])
+        new = (
+            ""
+            if place is None
+            else loss_cell(steps[place].change, result_words(place, steps[place]), right[place])
+        )
+        rows.append((old, new))
+    ending = "kept" if perturbed.solution == trace.solution else "edited"
+    rows.append(tuple(loss_cell(ending, "solution and end", side[-1]) for side in (left, right)))
+    titles = (f"original, read by {model}", f"{arm}, read by {model}")
+    problem = f"<p><b>Problem.</b> {escape(trace.problem)} <small>({escape(trace.id)})</small></p>"
+    return page(problem, legend(), summary(steps, left, right), key(perturbed), side_by_side(titles, rows))
+
+
+def loss_cell(change: str, words: str, tokens: Sequence[tuple[str, float]]) -> str:
+    """A step as a cell: its mean loss as number and bar, then its tokens."""
+    average = mean([loss for _, loss in tokens])
+    width = 0 if math.isnan(average) else min(average / WIDEST, 1) * 8
+    bar = f'<span class="trace-bar" style="width: {width:.2f}em"></span> mean {nats(average)}'
+    note = f"<small><b>{MARKS[change]}</b> {escape(words)} {bar}</small>"
+    shown = "".join(coloured(*token, last=token is tokens[-1]) for token in tokens)
+    return f'<td class="trace-step trace-{change}">{note}\n{shown}</td>'
+
+
+def coloured(text: str, loss: float, last: bool) -> str:
+    """A token in the colour of its loss, with the number on pointing at it; the last breaks no line."""
+    level = 0 if math.isnan(loss) else bisect_right(LEVELS, loss)
+    shown = escape(text.replace("\n", "↵" if last else "↵\n")) if text else "<small>end</small>"
+    return f'<span class="l{level}" title="{nats(loss)}">{shown}</span>'
+
+
+def nats(value: float) -> str:
+    return "not seen" if math.isnan(value) else f"{value:.2f} nats"
+
+
+def legend() -> str:
+    bounds = (0, *LEVELS)
+    steps = "".join(f'<span class="l{k}">from {bound:g}</span>' for k, bound in enumerate(bounds))
+    words = "Loss of a token in nats (0.69: the model gave it a chance of one half):"
+    return f'<p class="trace-key">{words} {steps}</p>'
+
+
+def summary(
+    steps: Sequence[Step],
+    left: Sequence[Sequence[tuple[str, float]]],
+    right: Sequence[Sequence[tuple[str, float]]],
+) -> str:
+    """The mean loss of the steps' tokens: of the original, of the result, and by what happened to a step."""
+    groups = {
+        "original": left[:-1],
+        "result": right[:-1],
+        **{
+            f"of the {change}": [
+                tokens for s, tokens in zip(steps, right, strict=False) if s.change == change
+            ]
+            for change in ("kept", "moved", "edited", "foreign")
+        },
+        "solution, original": left[-1:],
+        "solution, result": right[-1:],
+    }
+    means = {name: mean([loss for tokens in group for _, loss in tokens]) for name, group in groups.items()}
+    lines = (f"<li>{name} <b>{value:.2f}</b></li>" for name, value in means.items() if not math.isnan(value))
+    return f'<ul class="trace-facts"><li>Mean loss a token:</li>{"".join(lines)}</ul>'

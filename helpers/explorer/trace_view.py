@@ -1,0 +1,223 @@
+"""The trace explorer's first view: a trace beside what an arm made of it, step by step.
+
+    HTML(render(perturb(trace, "shuffle-67", seed=0, pool=traces), "shuffle-67"))
+
+`render` is a pure function to HTML that needs nothing beside it: no script, no network, one style sheet
+for light and dark pages. What happened to a step is told by a colour, by a border and by a mark in words.
+Every text is escaped: it may be a model's, and hold anything. Its controls are in explorer_widget.py.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from difflib import SequenceMatcher
+from functools import lru_cache
+from html import escape
+from itertools import zip_longest
+from pathlib import Path
+
+from helpers.data.traces import Trace
+from helpers.explorer.markup import Found, difference, mark
+from helpers.perturbations.arms import Perturbed
+from helpers.perturbations.metrics import measure
+from helpers.perturbations.steps import Step
+
+STYLE = f"<style>{Path(__file__).with_suffix('.css').read_text()}</style>"
+MARKS = {"kept": "=", "moved": "⇅", "edited": "✎", "foreign": "+", "deleted": "−"}
+MEANING = {
+    "kept": "kept, word for word",
+    "moved": "moved to another place",
+    "edited": "edited in place",
+    "foreign": "from another trace",
+    "deleted": "deleted",
+}
+
+Tokens = Callable[[str], int]
+
+
+def render(perturbed: Perturbed, arm: str = "perturbed", find: str = "", tokens: Tokens | None = None) -> str:
+    """HTML of the original and the perturbed trace side by side, steps aligned and numbered from 0.
+
+    `find` is marked wherever it occurs, in upper or lower case; `tokens` counts a text's tokens.
+    """
+    trace = perturbed.trace
+    found = re.compile(re.escape(find), re.IGNORECASE) if find else None
+    problem = (
+        f"{mark([(trace.problem, False)], found)} <small>({escape(trace.id)}, {escape(trace.kind)})</small>"
+    )
+    head = (
+        f"<p><b>Problem.</b> {problem}</p>",
+        facts(perturbed, tokens),
+        key(perturbed),
+        overview(perturbed),
+    )
+    rows = [*step_rows(perturbed, found), solution_row(perturbed, found)]
+    return page(*head, hits(perturbed, find, found), side_by_side(("original", arm), rows))
+
+
+def page(*parts: str) -> str:
+    """Parts of a view, HTML already, with the style that they need."""
+    return f'{STYLE}<div class="trace">{"".join(parts)}</div>'
+
+
+def side_by_side(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows of cells, HTML already, in columns under their titles."""
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    body = "".join(f"<tr>{''.join(cell or '<td></td>' for cell in row)}</tr>" for row in rows)
+    return f'<table class="trace-pair"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def cell(change: str, words: str, content: str) -> str:
+    """A step as a table's cell; `content` is HTML already."""
+    note = f"<small><b>{MARKS[change]}</b> {escape(words)}</small>"
+    return f'<td class="trace-step trace-{change}">{note}\n{content}</td>'
+
+
+def aligned(steps: Sequence[Step], n: int) -> list[tuple[int | None, int | None]]:
+    """The rows of both columns: a step of the original's n (or None) and a place in the result (or None).
+
+    Steps that were kept or edited stand beside their original, the others in the gaps between them.
+    """
+    own = [s.index if s.change in ("kept", "edited") else -1 - place for place, s in enumerate(steps)]
+    rows: list[tuple[int | None, int | None]] = []
+    i, place = 0, 0
+    for a, b, size in SequenceMatcher(None, range(n), own, autojunk=False).get_matching_blocks():
+        rows += zip_longest(range(i, a), range(place, b))
+        rows += zip(range(a, a + size), range(b, b + size), strict=True)
+        i, place = a + size, b + size
+    return rows
+
+
+def places_of(steps: Sequence[Step]) -> dict[int, list[int]]:
+    """Where each step of the original stands in the result: places by its index, none for a deleted one."""
+    found = defaultdict(list)
+    for place, step in enumerate(steps):
+        if step.change != "foreign":
+            found[step.index].append(place)
+    return found
+
+
+def arrow(before: int, after: int) -> str:
+    """Which way a step moved, seen from the left column to the right one."""
+    return "↗" if after < before else "↘" if after > before else "→"
+
+
+def original_words(index: int, places: Sequence[int], steps: Sequence[Step]) -> tuple[str, str]:
+    """What became of a step of the original: its change, and that in words."""
+    if not places:
+        return "deleted", f"{index} deleted"
+    first, *others = places
+    change = steps[first].change
+    where = f" {arrow(index, first)} to {first}" if change == "moved" else f", now {first}"
+    again = f", again at {', '.join(map(str, others))}" if others else ""
+    return change, f"{index} {change}{where if change == 'moved' or first != index else ''}{again}"
+
+
+def result_words(place: int, step: Step) -> str:
+    """Where a step of the result came from, in words."""
+    if step.change == "foreign":
+        return f"{place} foreign, from {step.trace} step {step.index}"
+    if step.change == "moved":
+        return f"{place} moved {arrow(step.index, place)} from {step.index}"
+    return f"{place} {step.change}" + (f", was {step.index}" if step.index != place else "")
+
+
+def step_rows(perturbed: Perturbed, found: Found) -> list[tuple[str, str]]:
+    """The steps of both columns as cells."""
+    trace, steps = perturbed.trace, perturbed.steps
+    places = places_of(steps)
+    edits = {p: difference(trace.steps[s.index], s.text) for p, s in enumerate(steps) if s.change == "edited"}
+    rows = []
+    for i, place in aligned(steps, len(trace.steps)):
+        left = right = ""
+        if i is not None:
+            change, words = original_words(i, places[i], steps)
+            text = trace.steps[i]
+            before = edits[places[i][0]][0] if change == "edited" else [(text, change == "deleted")]
+            left = cell(change, words, mark(before, found, "del"))
+        if place is not None:
+            step = steps[place]
+            after = edits[place][1] if place in edits else [(step.text, False)]
+            right = cell(step.change, result_words(place, step), mark(after, found, "ins"))
+        rows.append((left, right))
+    if not steps:
+        none = "no thought" if trace.kind == "short" else "an empty thought"
+        rows.insert(0, ("" if trace.steps else cell("kept", none, ""), cell("kept", none, "")))
+    return rows
+
+
+def solution_row(perturbed: Perturbed, found: Found) -> tuple[str, str]:
+    before, after = difference(perturbed.trace.solution, perturbed.solution)
+    same = perturbed.solution == perturbed.trace.solution
+    words = ("kept", "solution, as it was") if same else ("edited", "solution, edited")
+    return cell(*words, mark(before, found, "del")), cell(*words, mark(after, found, "ins"))
+
+
+def hits(perturbed: Perturbed, find: str, found: Found) -> str:
+    """How often each side has what was looked for, as a sentence; empty where nothing was."""
+    if not found:
+        return ""
+    trace = perturbed.trace
+    sides = ((*trace.steps, trace.solution), (*(s.text for s in perturbed.steps), perturbed.solution))
+    left, right = (sum(len(found.findall(text)) for text in side) for side in sides)
+    return f"<p>“{escape(find)}” found {left} times in the original, {right} times in the result.</p>"
+
+
+def original(trace: Trace) -> Perturbed:
+    """The trace as it is, in the form that arms have."""
+    return Perturbed(trace, tuple(Step(text, trace.id, i) for i, text in enumerate(trace.steps)))
+
+
+@lru_cache(maxsize=256)
+def untouched(trace: Trace, tokens: Tokens | None) -> dict[str, float]:
+    """The original's own numbers (see `arm_metrics.measure`)."""
+    return measure([original(trace)], tokens).iloc[0].to_dict()
+
+
+def facts(perturbed: Perturbed, tokens: Tokens | None) -> str:
+    """Counts before and after, and what is left of structure and content."""
+    before, after = untouched(perturbed.trace, tokens), measure([perturbed], tokens).iloc[0].to_dict()
+    lines = [
+        f"{name} <b>{before[name]:.0f} → {after[name]:.0f}</b>"
+        for name in ("steps", "tokens", "characters", "keywords")
+        if name in after
+    ]
+    shares = {"consistency": "structural consistency", "kept": "kept word for word", "foreign": "foreign"}
+    lines += [f"{words} <b>{percent(after[name])}</b>" for name, words in shares.items()]
+    lines.append(f"digits changed <b>{percent(after['digits_changed'])}</b>")
+    return f'<ul class="trace-facts">{"".join(f"<li>{line}</li>" for line in lines)}</ul>'
+
+
+def percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:.0f}%"
+
+
+def key(perturbed: Perturbed) -> str:
+    """What the colours and marks mean, with how many steps have each."""
+    counts = Counter(s.change for s in perturbed.steps)
+    counts["deleted"] = len(set(range(len(perturbed.trace.steps))) - set(places_of(perturbed.steps)))
+    entries = "".join(
+        f'<span class="trace-{change}"><b>{MARKS[change]}</b> {counts[change]} {words}</span> '
+        for change, words in MEANING.items()
+        if counts[change]
+    )
+    return f'<p class="trace-key">{entries}</p>'
+
+
+def overview(perturbed: Perturbed) -> str:
+    """The steps as lines from their place in the original, above, to that in the result, below."""
+    n, m = len(perturbed.trace.steps), len(perturbed.steps)
+    lines = defaultdict(list)
+    for place, step in enumerate(perturbed.steps):
+        x = (place + 0.5) / m
+        start = f"{x:.4f} 0.8" if step.change == "foreign" else f"{(step.index + 0.5) / n:.4f} 0"
+        lines[step.change].append(f"M{start}L{x:.4f} 1")
+    gone = set(range(n)) - set(places_of(perturbed.steps))
+    lines["deleted"] += [f"M{(i + 0.5) / n:.4f} 0v.2" for i in sorted(gone)]
+    paths = "".join(f'<path class="map-{change}" d="{"".join(d)}"/>' for change, d in lines.items() if d)
+    named = 'role="img" aria-label="where each step of the original went"'
+    picture = f'<svg viewBox="0 0 1 1" preserveAspectRatio="none" {named}>{paths}</svg>'
+    return f'<div class="trace-map"><div><span>original</span><span>result</span></div>{picture}</div>'

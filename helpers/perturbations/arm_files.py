@@ -1,0 +1,110 @@
+"""Arms as files: every trace perturbed, a Parquet file an arm, with as many processes as wanted.
+
+    write_arms({"correct": traces, "wrong": wrong}, ["shuffle-67", "wrong"], 0, "outputs/x/arms", processes=2)
+
+The bytes depend on the traces, the arm and the seed alone, not on the number of processes or their order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from helpers.data.traces import Trace
+from helpers.perturbations.arms import PARTS, Perturbed, perturb
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "problem", "solution", "kind", "response")),
+        *((name, pa.list_(pa.string())) for name in ("steps", "origin")),
+    ]
+)
+ROWS = 1000  # of a row group: what a process holds of an arm's texts at once
+
+
+def arm_table(perturbed: Sequence[Perturbed]) -> pa.Table:
+    """Perturbed traces as rows, columns as in `SCHEMA`; `origin` has an entry a step."""
+    columns = (
+        *([getattr(p.trace, name) for p in perturbed] for name in ("id", "problem")),
+        [p.solution for p in perturbed],
+        [p.trace.kind for p in perturbed],
+        [p.response for p in perturbed],
+        [[s.text for s in p.steps] for p in perturbed],
+        [[s.origin for s in p.steps] for p in perturbed],
+    )
+    return pa.Table.from_arrays(
+        [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
+    )
+
+
+def write_arm(perturbed: Iterable[Perturbed], path: str | Path) -> int:
+    """Write an arm to Parquet, a row a trace, whole or not at all; the number of rows.
+
+    At most `ROWS` perturbed traces are in memory at a time.
+    """
+    path, rows, rest = Path(path), 0, iter(perturbed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with pq.ParquetWriter(partial, SCHEMA) as writer:
+            while part := list(islice(rest, ROWS)):
+                writer.write_table(arm_table(part))
+                rows += len(part)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return rows
+
+
+def make_arm(traces: Mapping[str, Sequence[Trace]], arm: str, seed: int) -> Iterator[Perturbed]:
+    """An arm's perturbed traces: from those of its own kind where there are such, else from the correct ones.
+
+    An arm that is a part of the source takes its correct traces; ValueError where there are none. The same
+    traces are the pool that foreign steps come from.
+    """
+    source = traces.get(arm, traces["correct"])
+    if arm in PARTS:
+        source = [trace for trace in source if trace.source.endswith(f"#{arm}")]
+        if not source:
+            raise ValueError(f"the arm {arm!r} takes a part of its source, and no trace is of that part")
+    return (perturb(trace, arm, seed, source) for trace in source)
+
+
+def write_arms(
+    traces: Mapping[str, Sequence[Trace]],
+    arms: Sequence[str],
+    seed: int,
+    folder: str | Path,
+    processes: int = 1,
+) -> dict[str, int]:
+    """Write each arm to `folder/<arm>.s<seed>.parquet`; the number of rows of each.
+
+    With more than one process an arm has to be in `PERTURBATIONS` on import, not in a notebook alone.
+    """
+    if processes == 1:
+        return {arm: write_one(arm, traces, seed, folder) for arm in arms}
+    with ProcessPoolExecutor(processes, get_context("spawn"), receive, (traces, seed, folder)) as pool:
+        return dict(zip(arms, pool.map(write_received, arms), strict=True))
+
+
+def write_one(arm: str, traces: Mapping[str, Sequence[Trace]], seed: int, folder: str | Path) -> int:
+    return write_arm(make_arm(traces, arm, seed), Path(folder) / f"{arm}.s{seed}.parquet")
+
+
+received: tuple = ()  # what a worker process got once: traces, seed, folder
+
+
+def receive(*work: object) -> None:
+    global received
+    received = work
+
+
+def write_received(arm: str) -> int:
+    return write_one(arm, *received)

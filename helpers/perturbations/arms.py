@@ -1,0 +1,114 @@
+"""Perturbations: the arms of the study, pure functions of a trace's steps.
+
+    perturb(trace, "shuffle-67", seed=0, pool=[]).steps
+    # (Step(text="Let me make ...", trace="countdown-train-7", index=0, change="kept"), ...)
+
+An arm is one function `(steps, fraction, rng, pool) -> steps` and one entry in `PERTURBATIONS`.
+Every step it returns says where it came from. It never sees the solution, so no arm can touch it; the one
+exception is `numbers`, the reading of "digits" in the code that the paper's authors released.
+
+Choices of ours, where the paper leaves it open: the number of steps (or keyword sentences) that an
+arm touches is exact, `round(fraction * n)`, half to even; donors are drawn with repetition; digits
+are drawn one by one, each with probability `fraction`, and a new digit may equal the old one. More of them
+stand at the arms.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from helpers.data.traces import Trace, render
+from helpers.perturbations.content import digits, filler, keywords, numbers, propagated
+from helpers.perturbations.steps import Arm, Step
+from helpers.perturbations.structure import delete, insert, reverse, shuffle, swap, truncate
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """A trace and what an arm made of its steps; `new_solution` where it changed the solution too."""
+
+    trace: Trace
+    steps: tuple[Step, ...]
+    new_solution: str | None = None
+
+    @property
+    def solution(self) -> str:
+        return self.trace.solution if self.new_solution is None else self.new_solution
+
+    @property
+    def response(self) -> str:
+        """The text that is trained on, to the last character."""
+        return render([s.text for s in self.steps], self.solution, self.trace.kind, self.trace.frame)
+
+
+PERTURBATIONS: dict[str, Arm] = {
+    arm.__name__: arm
+    for arm in (
+        *(digits, keywords, shuffle, delete, insert),
+        *(numbers, swap, reverse, filler, truncate, propagated),
+    )
+}
+WITH_SOLUTION = ("numbers",)  # arms that get the solution as a last step, with the index -1
+UNTOUCHED = ("correct", "wrong", "short")  # arms that train on the traces of that kind as they are
+# Arms that train on the correct traces of one part of their source: by people in four stages, or by a model.
+PARTS = (*(f"human_stage{i}" for i in (1, 2, 3, 4)), "qwq_32b_preview")
+THIRDS = {"33": 1 / 3, "67": 2 / 3}
+# Table 2 of the paper, and the short traces of its Table 4.
+ARMS = (
+    "correct",
+    "wrong",
+    *(f"digits-{p}" for p in (20, 50, 70, 100)),
+    *(f"keywords-{p}" for p in (20, 50, 100)),
+    *(f"{name}-{p}" for name in ("shuffle", "delete", "insert") for p in (33, 67, 100)),
+    "short",
+)
+# Beyond the paper: controls, and the released code's reading of digits.
+CONTROLS = (
+    *("swap-100", "reverse-100", "filler-100", "truncate-67", "propagated-100"),
+    *(f"numbers-{p}" for p in (20, 50, 70, 100)),
+)
+
+
+def parse_arm(arm: str) -> tuple[str, float]:
+    """An arm's name and fraction: ("shuffle", 2/3) for "shuffle-67", ("correct", 0.0) for "correct".
+
+    33 and 67 mean thirds, any other whole percentage itself. ValueError names the nearest arm.
+    """
+    if arm in UNTOUCHED + PARTS:
+        return arm, 0.0
+    name, _, percent = arm.rpartition("-")
+    if name in PERTURBATIONS and re.fullmatch("[0-9]{1,2}|100", percent):
+        return name, THIRDS.get(percent, int(percent) / 100)
+    known = [*ARMS, *CONTROLS, *PARTS, *(f"{name}-100" for name in PERTURBATIONS)]
+    nearest = difflib.get_close_matches(arm, known, n=1, cutoff=0)[0]
+    raise ValueError(f"there is no arm {arm!r}: did you mean {nearest!r}?")
+
+
+def perturb(trace: Trace, arm: str, seed: int, pool: Sequence[Trace]) -> Perturbed:
+    """A trace as an arm has it. `pool` holds the traces that insert may take steps from.
+
+    The randomness depends on seed, arm and the trace's id alone, so neither order nor company of the
+    rows matters (insert's donors are drawn from the pool as given). ValueError where an untouched arm
+    gets a trace of another kind.
+    """
+    name, fraction = parse_arm(arm)
+    steps = [Step(text, trace.id, i) for i, text in enumerate(trace.steps)]
+    if name in PARTS and not trace.source.endswith(f"#{name}"):
+        raise ValueError(
+            f"the arm {arm!r} takes the traces of that part, and {trace.id} is of {trace.source}"
+        )
+    if name in UNTOUCHED + PARTS:
+        if name in UNTOUCHED and trace.kind != name:
+            raise ValueError(f"the arm {arm!r} takes {name} traces, and {trace.id} is {trace.kind}")
+        return Perturbed(trace, tuple(steps))
+    digest = hashlib.sha256(repr((seed, arm, trace.id)).encode()).digest()
+    rng = random.Random(int.from_bytes(digest, "big"))
+    if name not in WITH_SOLUTION:
+        return Perturbed(trace, tuple(PERTURBATIONS[name](steps, fraction, rng, pool)))
+    *changed, last = PERTURBATIONS[name]([*steps, Step(trace.solution, trace.id, -1)], fraction, rng, pool)
+    return Perturbed(trace, tuple(changed), last.text)

@@ -1,0 +1,105 @@
+"""Content: the arms that change what steps say, and leave the steps where they are.
+
+The paper's: digits, keywords. Controls of ours, each a question that these leave open:
+
+filler      as long, and empty: does the length of the thought do anything by itself?
+propagated  an early slip that the rest follows from (puzzles): is it noise that digits adds, or incoherence?
+numbers     the released code's reading of digits: whole numbers, and the solution too
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, chain
+
+from helpers.data.keywords import KEYWORD, sentences
+from helpers.data.traces import Trace
+from helpers.perturbations.propagation import propagate
+from helpers.perturbations.steps import Step, chosen, edited
+
+DIGIT = re.compile("[0-9]")
+FILLER = "... "  # one token in most vocabularies, about as many characters as a token of prose
+
+
+def digits(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
+    """Each digit becomes a random one with probability `fraction`."""
+    uniform, bits = rng.random, rng.getrandbits
+
+    def draw(digit: str) -> str:
+        if uniform() >= fraction:
+            return digit
+        while (new := bits(4)) > 9:  # what rng.choice does, without its cost
+            pass
+        return "0123456789"[new]
+
+    def noisy(text: str) -> str:
+        drawn = [draw(digit) for digit in DIGIT.findall(text)]
+        return "".join(chain.from_iterable(zip(DIGIT.split(text), [*drawn, ""], strict=True)))
+
+    return [edited(s, noisy(s.text)) for s in steps]
+
+
+def keywords(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
+    """Sentences that carry a reflection keyword are removed; a step left empty disappears.
+
+    A step's own white space at its end stays.
+    """
+    found = [[m.start() for m in KEYWORD.finditer(s.text)] for s in steps]
+    parts = [sentences(s.text) if places else [] for s, places in zip(steps, found, strict=True)]
+    ends = [list(accumulate(map(len, part))) for part in parts]
+    carriers = [
+        (i, j) for i, places in enumerate(found) for j in sorted({bisect_right(ends[i], at) for at in places})
+    ]
+    gone = {carriers[k] for k in chosen(len(carriers), fraction, rng)}
+    touched = {i for i, _ in gone}
+    left = ["".join(t for j, t in enumerate(part) if (i, j) not in gone) for i, part in enumerate(parts)]
+    return [
+        edited(s, left[i].rstrip() + s.text[len(s.text.rstrip()) :]) if i in touched else s
+        for i, s in enumerate(steps)
+        if i not in touched or left[i].strip()
+    ]
+
+
+def numbers(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
+    """Each whole number becomes one from 0 to 10 with probability `fraction`, the solution's as well.
+
+    The released code's reading of the paper's digits: a number of any length turns into one of 0 to 10, the
+    boxed answer too (see `WITH_SOLUTION`).
+    """
+
+    def draw(match: re.Match[str]) -> str:
+        return str(rng.randint(0, 10)) if rng.random() < fraction else match[0]
+
+    return [edited(s, re.sub("[0-9]+", draw, s.text)) for s in steps]
+
+
+def filler(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
+    """The chosen steps become dots, character for character: their length is left, and nothing else."""
+    places = set(chosen(len(steps), fraction, rng))
+    return [edited(s, dots(s.text)) if i in places else s for i, s in enumerate(steps)]
+
+
+def dots(text: str) -> str:
+    """`FILLER` repeated to the length of a text, the white space at its end as it was."""
+    length = len(text.rstrip())
+    filled = (FILLER * (length // len(FILLER) + 1))[:length]
+    return f"{filled[:-1]}." + text[length:] if filled.endswith(" ") else filled + text[length:]
+
+
+def propagated(
+    steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]
+) -> list[Step]:
+    """A number misread, and carried on through the last share `fraction` of the steps; puzzles alone.
+
+    ValueError for a trace that is no puzzle's, with its id and the step.
+    """
+    if not (touched := round(fraction * len(steps))):
+        return list(steps)
+    try:
+        texts = propagate([s.text for s in steps], len(steps) - touched, rng)
+    except ValueError as error:
+        raise ValueError(f"{steps[0].trace}: {error}") from error
+    return [edited(s, text) for s, text in zip(steps, texts, strict=True)]

@@ -1,0 +1,85 @@
+"""What an arm left of a trace: structure and content in numbers, before any model is trained.
+
+metrics(trace.steps, perturb(trace, "shuffle-67", 0, pool).steps)
+# {"consistency": 0.4, "kept": 1.0, "foreign": 0.0, "digits_changed": 0.0}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import pandas as pd
+
+from helpers.data.keywords import count_keywords
+from helpers.perturbations.arms import Perturbed
+from helpers.perturbations.steps import Step
+
+NUMBER = re.compile("[0-9]+")
+
+
+def metrics(original: Sequence[str], perturbed: Sequence[Step]) -> dict[str, float]:
+    """How much of a trace's structure and content an arm left: four shares from 0 to 1.
+
+    consistency: of the neighbouring pairs of the result, those that were neighbours in that order
+    (two steps of one foreign trace count too); kept: of the original's steps, those still there word
+    for word, in whatever place; foreign: of the result's steps; digits_changed: of the digits of the
+    result's own steps in which numbers alone changed (all digits of a number whose length changed).
+    A share of nothing is nan.
+    """
+    own = [s for s in perturbed if s.change != "foreign"]
+    whole = {s.index for s in own if s.text == original[s.index]}
+    changed = [flag for s in own for flag in changed_digits(original[s.index], s.text)]
+    return {
+        "consistency": consistency([(s.trace, s.index) for s in perturbed]),
+        "kept": share([i in whole for i in range(len(original))]),
+        "foreign": share([s.change == "foreign" for s in perturbed]),
+        "digits_changed": share(changed),
+    }
+
+
+def consistency(places: Sequence[tuple[str, int]]) -> float:
+    """The share of neighbouring steps that were neighbours, from the trace and index that each came from."""
+    return share([(a, i + 1) == b for (a, i), b in zip(places, places[1:], strict=False)])
+
+
+def changed_digits(old: str, new: str) -> list[bool]:
+    """Of each digit of the old text whether it changed; none where more than numbers changed."""
+    before = NUMBER.findall(old)
+    if old == new:
+        return [False] * sum(map(len, before))
+    if NUMBER.split(old) != NUMBER.split(new):
+        return []
+    pairs = zip(before, NUMBER.findall(new), strict=True)
+    return [flag for a, b in pairs for flag in changed_in(a, b)]
+
+
+def changed_in(number: str, other: str) -> list[bool]:
+    """Of each digit of a number whether it is another than in `other`; all of them where lengths differ."""
+    if len(number) != len(other):
+        return [True] * len(number)
+    return [x != y for x, y in zip(number, other, strict=True)]
+
+
+def share(flags: Sequence[bool]) -> float:
+    return sum(flags) / len(flags) if flags else float("nan")
+
+
+def measure(
+    made: Iterable[Perturbed], tokens: Callable[[str], int] | None = None, max_length: int | None = None
+) -> pd.DataFrame:
+    """A row a trace: the four shares, and of the response its steps, characters, keywords and tokens.
+
+    `tokens` counts a text's tokens; with `max_length` (in tokens) `cut` says whether that limit would cut
+    the response. Means over the rows are an arm's numbers.
+    """
+    rows = []
+    for p in made:
+        response = p.response
+        row = metrics(p.trace.steps, p.steps)
+        row |= {"steps": len(p.steps), "characters": len(response), "keywords": count_keywords(response)}
+        if tokens:
+            row["tokens"] = tokens(response)
+            row |= {"cut": row["tokens"] > max_length} if max_length else {}
+        rows.append(row)
+    return pd.DataFrame(rows)

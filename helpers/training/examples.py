@@ -1,0 +1,100 @@
+"""Examples: an arm's texts as tokens and labels, and the order in which a training sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from typing import Any
+
+from datasets import Dataset
+from transformers import BatchEncoding, PreTrainedTokenizerBase
+
+from helpers.training.models import prompt_text
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, problems: list[str], responses: list[str], max_length: int
+) -> tuple[Dataset, int]:
+    """Examples with `input_ids` and `labels`, and how many of them the length limit cut.
+
+    Labels are -100 in the prompt. A cut example loses its end, where the answer is: watch the count. One that
+    has no label left, for its prompt alone reaches the limit, is left out; ValueError where none has one.
+    """
+    prompts = tokenizer([prompt_text(tokenizer, p) for p in problems], add_special_tokens=False)["input_ids"]
+    completions = completion(tokenizer, responses)["input_ids"]
+    rows, cut = [], 0
+    for prompt, ids in zip(prompts, completions, strict=True):
+        cut += len(prompt) + len(ids) > max_length
+        labels = [-100] * len(prompt) + ids
+        if len(prompt) < max_length:
+            rows.append({"input_ids": (prompt + ids)[:max_length], "labels": labels[:max_length]})
+    if prompts and not rows:
+        lengths = sorted(map(len, prompts))
+        raise ValueError(
+            f"no trace has a token to learn from: the prompts of all {len(prompts)} have {lengths[0]:,} to "
+            f"{lengths[-1]:,} tokens and max_length is {max_length:,}: raise it"
+        )
+    return Dataset.from_list(rows), cut
+
+
+def completion(tokenizer: PreTrainedTokenizerBase, responses: list[str], **options: Any) -> BatchEncoding:
+    """The tokens of responses, each with one end token.
+
+    Control tokens that a response mentions (`<|im_end|>` in the middle of a text) are spelled out as plain
+    text, so the labels decode to the arm's text and the end token alone ends it. Tags that a tokenizer has as
+    ordinary tokens, such as Qwen3's `<think>`, stay tokens.
+    """
+    texts = [unended(tokenizer, response) for response in responses]
+    coded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, **options)
+    for ids in coded["input_ids"]:
+        ids.append(tokenizer.eos_token_id)
+    return coded
+
+
+def unended(tokenizer: PreTrainedTokenizerBase, response: str) -> str:
+    """A response without the end tokens that it brings along itself."""
+    return re.sub(rf"(?:{re.escape(tokenizer.eos_token)}\s*)+\Z", "", response)
+
+
+def controls(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:
+    """How many texts hold the name of a control token, such as `<|im_end|>`."""
+    names = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return sum(any(name in text for name in names) for text in texts)
+
+
+def altered(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:
+    """How many texts the tokenizer changes before it cuts them (Qwen's composes accents: NFC)."""
+    normaliser = tokenizer.backend_tokenizer.normalizer
+    return sum(normaliser.normalize_str(text) != text for text in texts) if normaliser else 0
+
+
+def bucketed(lengths: list[int], batch_size: int, epochs: int, seed: int) -> list[int]:
+    """The order in which examples are seen: batches of similar length, the batches in random order.
+
+    Little padding, and unlike a sampler that sorts long runs, no drift from long examples to short ones
+    within an epoch. Every example comes once an epoch; lengths are jittered by up to 20%, so batches differ
+    between epochs. A batch that is not full closes the last epoch.
+    """
+    rng, batches = random.Random(f"order:{seed}"), []
+    for _ in range(epochs):
+        order = sorted(range(len(lengths)), key=lambda i: lengths[i] * rng.uniform(0.8, 1.2))
+        cut = [order[k : k + batch_size] for k in range(0, len(order), batch_size)]
+        rng.shuffle(cut)
+        batches += cut
+    return [i for batch in sorted(batches, key=len, reverse=True) for i in batch]
+
+
+def data_hash(problems: list[str], responses: list[str]) -> str:
+    """SHA-256 of what is trained on, whatever file it came in."""
+    return hashlib.sha256(json.dumps([problems, responses]).encode()).hexdigest()
+
+
+def first(values: list, n: int) -> list:
+    """The first n of some values, or all for 0; ValueError where there are fewer."""
+    if n > len(values):
+        raise ValueError(
+            f"{n} traces are asked for and the arm has {len(values)}: raise n_traces in notebook 01"
+        )
+    return values[:n] if n else values

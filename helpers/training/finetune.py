@@ -1,0 +1,259 @@
+"""Fine-tuning on one arm: LoRA, QLoRA or full, through TRL's SFTTrainer.
+
+    rows, cut = encode(tokenizer, problems, responses, max_length=1024)   # cut: how many were too long
+    model = prepare(models.load(path)[0], method="lora", rank=16, alpha=32, seed=0)
+    log = fit(model, tokenizer, rows, learning_rate=1e-3, epochs=2, batch_size=32, seed=0, out=folder)
+
+`train` does all of it, from an arm's file to a folder of weights; notebook 03 calls it, in its own kernel or,
+for several GPUs, through launch.py. What is trained on is the arm's text exactly: the prompt is
+tokenised as it is for generation, the response by itself, and the labels are the response and the end token.
+Weights that are trained are in fp32 whatever the base model's are, as fp16 on a T4 needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, concatenate_datasets
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
+from trl import SFTConfig, SFTTrainer
+
+from helpers.data.traces import read_table
+from helpers.files import contents, digest
+from helpers.training import models, saving
+from helpers.training.examples import bucketed, data_hash, encode, first
+from helpers.training.launch import Live, tokens_by_step
+
+LORA = ("rank", "alpha")
+PLAN = ("seed", "method", *LORA, "learning_rate", "epochs", "batch_size", "max_length")
+
+
+def prepare(model: PreTrainedModel, method: str, rank: int, alpha: int, seed: int) -> PreTrainedModel:
+    """The model with a fresh LoRA adapter on all linear layers, or untouched for full fine-tuning."""
+    set_seed(seed)
+    if method == "full":
+        return model
+    if method == "qlora":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(model, config)
+
+
+def processes() -> int:
+    """How many processes train together: one, unless `accelerate launch` started more."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def micro_batches(batch_size: int, micro_batch: int) -> tuple[int, int]:
+    """Traces that a process takes at once, and how often before a step; 0 takes its whole share at once.
+
+    ValueError where the batch cannot be dealt out evenly.
+    """
+    share, over = divmod(batch_size, processes())
+    micro_batch = micro_batch or share
+    if over or not share or share % micro_batch:
+        raise ValueError(
+            f"a batch of {batch_size} traces cannot be dealt out to {processes()} processes in micro-batches "
+            f"of {micro_batch or 1}: choose a batch_size that is a multiple of their product"
+        )
+    return micro_batch, share // micro_batch
+
+
+def filled(rows: Dataset, batch_size: int) -> Dataset:
+    """Rows up to a whole number of batches, the last ones without a label, so that no process waits in vain.
+
+    The loss is a sum over labels, divided by their number in all processes: the added rows count nothing.
+    """
+    missing = -len(rows) % batch_size
+    if processes() == 1 or not missing:
+        return rows
+    ids = min(rows["input_ids"], key=len)
+    blank = {"input_ids": ids, "labels": [-100] * len(ids)}
+    return concatenate_datasets([rows, Dataset.from_list([blank] * missing, features=rows.features)])
+
+
+def fit(
+    model: PreTrainedModel | Callable[[], PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Dataset,
+    learning_rate: float,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    out: Path,
+    label: str = "",
+    micro_batch: int = 0,
+    checkpoint_steps: int = 0,
+    weights: Path | None = None,
+    **settings: object,
+) -> dict:
+    """Train, and return {"loss": [{step, loss}], "tokens", "seconds", "steps", "trained_parameters"}.
+
+    Linear warm-up over a tenth of the steps, then cosine decay, as in the paper's released
+    configurations. A step takes `batch_size` traces, `micro_batch` at a time in each process. With
+    `checkpoint_steps` there is a checkpoint below `out` every so many steps, and a training that broke off
+    goes on from the last whole one. `model` may be a function: then it is loaded when the processes know
+    each other. `weights` is where the trained weights are put, from however many shards.
+    `settings` go to SFTConfig and win over what is set here.
+    """
+    on_cpu = not torch.cuda.is_available()
+    at_once, times = micro_batches(batch_size, micro_batch)
+    arguments = {
+        "output_dir": str(out),
+        "learning_rate": learning_rate,
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": at_once,
+        "gradient_accumulation_steps": times,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.1,
+        "weight_decay": 0.0,
+        "max_length": None,
+        "use_cpu": on_cpu,
+        "bf16": not on_cpu and torch.cuda.get_device_capability() >= (8, 0),
+        "fp16": not on_cpu and torch.cuda.get_device_capability() < (8, 0),
+        "gradient_checkpointing": not on_cpu,
+        "train_sampling_strategy": "sequential",
+        "logging_steps": 5,
+        "logging_first_step": True,
+        "save_strategy": "steps" if checkpoint_steps else "no",
+        "save_steps": checkpoint_steps or 500,
+        "save_total_limit": 2,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "seed": seed,
+    }
+    config = SFTConfig(**arguments | settings)
+    lengths = [len(ids) for ids in rows["input_ids"]]
+    order = bucketed(lengths, batch_size, epochs, seed)
+    trainer = SFTTrainer(
+        model=model if isinstance(model, torch.nn.Module) else model(),
+        args=config,
+        train_dataset=filled(rows.select(order), batch_size),
+        processing_class=tokenizer,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trained = [p for p in trainer.model.parameters() if p.requires_grad]
+    for parameter in trained:  # TRL makes those of a quantised model bf16, which a T4 cannot train
+        if parameter.dtype != torch.float32 and not hasattr(parameter, "ds_numel"):  # ZeRO-3 has its own
+            parameter.data = parameter.data.float()
+    with trainer.accelerator.main_process_first():
+        resume = saving.last_complete(Path(out)) if checkpoint_steps else None
+    clock = saving.Clock(saving.seconds(resume))
+    trainer.add_callback(clock)
+    if label:
+        trainer.add_callback(Live(label, tokens_by_step([lengths[i] for i in order], batch_size)))
+    trained_parameters = sum(getattr(p, "ds_numel", p.numel()) for p in trained)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if weights:
+        trainer.save_model(str(weights))
+    losses = [
+        {"step": row["step"], "loss": row["loss"]} for row in trainer.state.log_history if "loss" in row
+    ]
+    tokens = sum(lengths) * epochs
+    return {"loss": losses, "tokens": tokens, "steps": trainer.state.global_step,
+            "seconds": round(clock.seconds(), 1), "trained_parameters": trained_parameters}  # fmt: skip
+
+
+def texts(arm: str | Path, traces: int = 0) -> tuple[list[str], list[str]]:
+    """Problems and responses of an arm's file: of its first so many traces, 0 for all."""
+    table = read_table(arm)
+    return first(table["problem"].to_pylist(), traces), first(table["response"].to_pylist(), traces)
+
+
+def plan_of(
+    base_model: str, problems: list[str], responses: list[str], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """All that trained weights depend on: the base model's files, the texts, and the `settings` of `PLAN`.
+
+    How the work is dealt out (micro-batches, recomputed activations, processes, checkpoints) is not.
+    """
+    wanted = {name: settings[name] for name in PLAN if name not in LORA or settings["method"] != "full"}
+    wanted |= {"learning_rate": float(settings["learning_rate"])}  # 1 and 1.0 are one rate
+    return wanted | {"base model": contents(base_model), "data": data_hash(problems, responses)}
+
+
+def is_trained(job: dict[str, Any]) -> bool:
+    """Whether a job (arguments of `train`) is done already, under the same plan; says so in a line.
+
+    Weights of another plan, or of an earlier version that recorded none, are trained again.
+    """
+    path = Path(job["folder"], "training.json")
+    if not path.exists():
+        return False
+    try:
+        old = json.loads(path.read_text()).get("plan") or {}
+    except (ValueError, AttributeError):
+        old = {}
+    plan = plan_of(job["base_model"], *texts(job["arm"], job.get("traces", 0)), job)
+    if digest(old) == digest(plan):
+        print(f"{job['condition']}: already trained, {job['folder']}")
+        return True
+    other = ", ".join(name for name in plan | old if plan.get(name) != old.get(name))
+    why = f"under another plan ({other})" if old else "by a version that recorded no plan"
+    print(f"{job['condition']}: {job['folder']} was trained {why} and is trained again")
+    return False
+
+
+def train(
+    base_model: str,
+    arm: str | Path,
+    folder: str | Path,
+    condition: str,
+    seed: int,
+    method: str,
+    rank: int,
+    alpha: int,
+    learning_rate: float,
+    epochs: int,
+    batch_size: int,
+    max_length: int,
+    traces: int = 0,
+    micro_batch: int = 0,
+    checkpointing: bool = False,
+    checkpoint_steps: int = 0,
+) -> dict:
+    """Train one condition on an arm's file and put the weights into `folder`; the record of it.
+
+    `traces` takes the first so many of the arm, 0 all. `folder` is OUT/adapters/RUN; checkpoints go to
+    OUT/checkpoints and are removed at the end. Run again after a kill, it goes on where it was.
+    """
+    folder = Path(folder)
+    problems, responses = texts(arm, traces)
+    settings = {
+        "seed": seed, "method": method, "rank": rank, "alpha": alpha, "learning_rate": learning_rate,
+        "epochs": epochs, "batch_size": batch_size, "max_length": max_length,
+    }  # fmt: skip
+    plan = plan_of(base_model, problems, responses, settings)
+    tokenizer = models.tokenizer_of(base_model)
+    rows, cut = encode(tokenizer, problems, responses, max_length)
+    main = int(os.environ.get("RANK", "0")) == 0
+    if main and len(rows) < len(problems):
+        print(f"{condition}: {len(problems) - len(rows)} of {len(problems)} traces have no label left")
+    # one process trains while others wait, so all see the same folders
+    work = saving.folder_of(
+        folder.parents[1] / "checkpoints", folder.name, [digest(plan), processes(), micro_batch]
+    )
+    log = fit(
+        lambda: prepare(models.load(base_model, method)[0], method, rank, alpha, seed),
+        tokenizer, rows, learning_rate, epochs, batch_size, seed, work, condition, micro_batch,
+        checkpoint_steps, work / "weights", gradient_checkpointing=checkpointing,
+    )  # fmt: skip
+    record = {"recipe": folder.parents[1].name, "condition": condition, "base_model": base_model} | settings
+    record |= {"traces": len(problems), "data_sha256": data_hash(problems, responses)}
+    record |= {"cut": cut, "unlabelled": len(problems) - len(rows), **log}
+    record |= {"tokens_per_second": round(log["tokens"] / max(log["seconds"], 0.1))}
+    record |= {"plan": plan}
+    if main:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        saving.finish(work / "weights", record, folder)
+        shutil.rmtree(work, ignore_errors=True)
+    return record

@@ -1,0 +1,280 @@
+"""Does it fit? Memory, time and cost of a training, from the model's configuration alone.
+
+    shape = shape_of("Qwen/Qwen2.5-7B-Instruct")
+    plan = Plan("lora", rank=64, micro_batch=1, length=16384, checkpointing=True, precision="bf16")
+    memory(shape, plan)                 # {"weights": 15.2e9, "adapters": ..., "activations": ...}, in bytes
+    check(shape, plan, GPUS["a100-80"]) # ValueError with the nearest plan that fits, where this one does not
+
+Counted is what Transformers' Qwen2 with peft and TRL keeps: the tensors that autograd saves in each decoder
+layer, TRL's loss in tiles of 4,096 tokens by 32,768 words, AdamW in fp32. tests/benchmarks/memory.py
+holds it against measured memory.
+Not covered: models of other architectures, and what an allocator loses between the tensors beyond `RESERVE`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helpers.devices import Gpu
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHAPES = Path(__file__).with_name("shapes.json")
+TILE_TOKENS, TILE_WORDS = 4096, 32768  # of TRL's loss
+CPU_TILES = 8.25  # fp32 copies of a tile, and a mask, in TRL's fold without Triton (_backward_tile)
+RESERVE = 0.05  # of a GPU's memory, for its context and what its allocator loses: an assumption
+UTILISATION = 0.35  # of a GPU's peak rate, while training: an assumption, not a measurement
+NF4_BYTES = 0.5 + 4 / 64  # of a quantised weight: 4 bits, and a scale in fp32 for every 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What memory depends on: traces at once on a GPU, their longest length in tokens, and how they train."""
+
+    method: str
+    rank: int
+    micro_batch: int
+    length: int
+    checkpointing: bool
+    precision: str = "bf16"
+    gpus: int = 1
+    sharding: str = "ddp"
+
+    @property
+    def shards(self) -> int:
+        return 1 if self.sharding == "ddp" else self.gpus
+
+
+def config_of(base_model: str | Path) -> dict[str, Any]:
+    """The configuration of a model: of a folder, of the committed table, or else config.json from the hub."""
+    local, known = Path(base_model) / "config.json", json.loads(SHAPES.read_text())
+    if local.is_file():
+        return json.loads(local.read_text())
+    if str(base_model) in known:
+        return known[str(base_model)]
+    from huggingface_hub import hf_hub_download
+
+    return json.loads(Path(hf_hub_download(str(base_model), "config.json")).read_text())
+
+
+def shape_of(base_model: str) -> dict[str, Any]:
+    """The configuration of a model; ValueError for an architecture that the count does not hold for."""
+    shape = config_of(base_model)
+    if shape.get("model_type") != "qwen2":
+        raise ValueError(f"{base_model}: the count is for qwen2 models, not {shape.get('model_type')!r}")
+    return shape
+
+
+def linears(shape: dict[str, Any]) -> list[tuple[int, int]]:
+    """Inputs and outputs of a decoder layer's seven linear maps: q, k, v, o, gate, up, down."""
+    h, i, kv = shape["hidden_size"], shape["intermediate_size"], kv_width(shape)
+    return [(h, h), (h, kv), (h, kv), (h, h), (h, i), (h, i), (i, h)]
+
+
+def kv_width(shape: dict[str, Any]) -> int:
+    return shape["hidden_size"] // shape["num_attention_heads"] * shape["num_key_value_heads"]
+
+
+def parameters(shape: dict[str, Any], rank: int = 0) -> dict[str, int]:
+    """Numbers of parameters: of the layers' matrices, embeddings, the rest, and a LoRA adapter of a rank."""
+    h, layers, kv = shape["hidden_size"], shape["num_hidden_layers"], kv_width(shape)
+    tables = 1 if shape["tie_word_embeddings"] else 2
+    return {
+        "matrices": layers * sum(a * b for a, b in linears(shape)),
+        "embeddings": tables * shape["vocab_size"] * h,
+        "rest": layers * (h + 2 * kv + 2 * h) + h,
+        "adapter": layers * rank * sum(a + b for a, b in linears(shape)),
+    }
+
+
+def trained(shape: dict[str, Any], plan: Plan) -> tuple[int, float]:
+    """The number of trained parameters, and their share of the model's own."""
+    counts = parameters(shape, plan.rank)
+    model = counts["matrices"] + counts["embeddings"] + counts["rest"]
+    number = model if plan.method == "full" else counts["adapter"]
+    return number, number / model
+
+
+def memory(shape: dict[str, Any], plan: Plan) -> dict[str, float]:
+    """The parts of the peak on one GPU in bytes; their sum is the peak.
+
+    The peak is where the loss is computed, or the first layer's gradients after it; in full fine-tuning it
+    may also be at the end, when all gradients are there and no activation is.
+    """
+    counts, number = parameters(shape, plan.rank), trained(shape, plan)[0]
+    full, table = plan.method == "full", 4 * shape["vocab_size"] * shape["hidden_size"]
+    gradients = 4 * number / plan.shards
+    at_loss, at_layer = activations(shape, plan)
+    backward = max(at_loss + loss(shape, plan), at_layer + layer(shape, plan))
+    if full:
+        backward = max(backward + table, gradients + table)
+    return {
+        "weights": weights(counts, plan) / plan.shards,
+        "optimiser": 8 * number / plan.shards,
+        **({} if full else {"adapter and its gradients": 4 * number / plan.shards + gradients}),
+        ("gradients or activations" if full else "activations"): backward,
+        **({"a gathered layer": gathered(shape, plan)} if plan.shards > 1 else {}),
+    }
+
+
+def weights(counts: dict[str, int], plan: Plan) -> float:
+    """Bytes of the model: fp32 where all of it is trained; beside NF4 matrices peft keeps the rest so."""
+    others = counts["embeddings"] + counts["rest"]
+    if plan.method == "qlora":
+        return counts["matrices"] * NF4_BYTES + others * 4
+    return (counts["matrices"] + others) * (4 if plan.method == "full" else size(plan))
+
+
+def size(plan: Plan) -> int:
+    """Bytes of a number in the precision that is computed in."""
+    return 4 if plan.precision == "fp32" else 2
+
+
+def activations(shape: dict[str, Any], plan: Plan) -> tuple[float, float]:
+    """Bytes that the backward pass waits for: while the loss is computed, and in the first layer after it."""
+    layers, tokens = shape["num_hidden_layers"], plan.micro_batch * plan.length
+    kept = layer_bytes(shape, plan) * tokens
+    if plan.method == "full" and plan.precision != "fp32":  # the matrices as they were cast for the products
+        kept += 2 * parameters(shape)["matrices"] / layers
+    if not plan.checkpointing:
+        return layers * kept, layers * kept
+    inputs = layers * (size(plan) if plan.method == "lora" else 4) * shape["hidden_size"] * tokens
+    return inputs, inputs + kept
+
+
+def layer_bytes(shape: dict[str, Any], plan: Plan) -> float:
+    """Bytes a token that autograd saves in one decoder layer, without recomputing.
+
+    In fp32: inputs of both norms, of q/k/v, of o and of gate/up (o's beside attention's own output), q, k
+    and v as attention sees them, and four of the width of the MLP: gate, its silu, up, their product. In half
+    precision the norms save in fp32, and every LoRA matrix its own copy of its input.
+    """
+    h, i, kv = shape["hidden_size"], shape["intermediate_size"], kv_width(shape)
+    if plan.precision == "fp32":
+        norms = 2 * h if plan.method == "full" else 0
+        return 4 * (7 * h + norms + 2 * kv + 4 * i + 7 * plan.rank * (plan.method != "full"))
+    if plan.method == "full":
+        return 2 * (4 * h + 2 * h + 2 * h + h + 2 * kv + 2 * h + 4 * i)
+    return 2 * (4 * h + 3 * h + h + 2 * kv + h + h + 2 * h + 4 * i + 7 * plan.rank)
+
+
+def loss(shape: dict[str, Any], plan: Plan) -> float:
+    """Bytes of a tile of logits, and of the loss's gradient in fp32.
+
+    Triton turns a tile into its gradient in place; torch, on a processor, makes copies of it.
+    """
+    tokens, words = plan.micro_batch * plan.length, min(shape["vocab_size"], TILE_WORDS)
+    copies = CPU_TILES if plan.precision == "fp32" else 1
+    table = 2 * words * shape["hidden_size"] if plan.method != "lora" and plan.precision != "fp32" else 0
+    tile = min(tokens, TILE_TOKENS) * words * size(plan) * copies
+    return tile + table + 4 * tokens * shape["hidden_size"]
+
+
+def layer(shape: dict[str, Any], plan: Plan) -> float:
+    """Bytes of a layer's gradients under way: three of the MLP's width, and for QLoRA the matrix in use."""
+    widest = shape["intermediate_size"]
+    matrix = size(plan) * shape["hidden_size"] * widest if plan.method == "qlora" else 0
+    return 3 * size(plan) * plan.micro_batch * plan.length * widest + matrix
+
+
+def gathered(shape: dict[str, Any], plan: Plan) -> float:
+    """Bytes of the decoder layer in use and the next one, and the output table, put together from shards."""
+    matrices = sum(a * b for a, b in linears(shape))
+    return 2 * (2 * matrices + shape["vocab_size"] * shape["hidden_size"])
+
+
+def flops_per_token(shape: dict[str, Any], plan: Plan) -> float:
+    """FLOPs of a trained token, at the plan's length.
+
+    2 a parameter forward, 2 for the gradients of activations, for full fine-tuning 2 for those of weights;
+    causal attention 2 * length * width a layer forward and twice that backward; checkpointing goes forward
+    through the layers twice.
+    """
+    counts, layers = parameters(shape, plan.rank), shape["num_hidden_layers"]
+    used = counts["matrices"] + shape["vocab_size"] * shape["hidden_size"]
+    attention = 2 * plan.length * shape["hidden_size"] * layers
+    once = 6 if plan.method == "full" else 4
+    again = 2 * counts["matrices"] + attention if plan.checkpointing else 0
+    return once * used + 6 * counts["adapter"] * (plan.method != "full") + 3 * attention + again
+
+
+def hours(
+    shape: dict[str, Any], plan: Plan, gpu: Gpu, tokens: int, utilisation: float = UTILISATION
+) -> float:
+    """Hours for so many trained tokens, at a share of the GPU's data-sheet rate."""
+    rate = gpu.tflops * 1e12 * plan.gpus * utilisation
+    return tokens * flops_per_token(shape, plan) / rate / 3600
+
+
+def fits(shape: dict[str, Any], plan: Plan, gpu: Gpu) -> bool:
+    return sum(memory(shape, plan).values()) <= gpu.memory * 1e9 * (1 - RESERVE)
+
+
+def smaller(plan: Plan) -> Iterator[Plan]:
+    """Plans that need less, nearest first: the same results, then another method, then shorter traces."""
+    methods = [plan.method] if plan.method == "qlora" else list(dict.fromkeys([plan.method, "lora", "qlora"]))
+    length = plan.length
+    while length >= 256:
+        for method in methods:
+            for checkpointing in sorted({plan.checkpointing, True}):
+                micro = plan.micro_batch
+                while micro:
+                    made = {"method": method, "checkpointing": checkpointing, "micro_batch": micro}
+                    yield replace(plan, length=length, **made)
+                    micro //= 2
+        length //= 2
+
+
+def changes(plan: Plan, other: Plan) -> str:
+    """What has to be set for another plan, in a recipe's words."""
+    named = {
+        "method": "default_method: {}",
+        "checkpointing": "checkpointing: true",
+        "micro_batch": "micro_batch: {}",
+        "length": "max_length: {}",
+    }
+    values = {name: getattr(other, name) for name in named if getattr(other, name) != getattr(plan, name)}
+    return ", ".join(named[name].format(value) for name, value in values.items())
+
+
+def check(shape: dict[str, Any], plan: Plan, gpu: Gpu) -> None:
+    """ValueError with the nearest settings that fit, where a plan does not fit into a GPU's memory."""
+    if fits(shape, plan, gpu):
+        return
+    needs = f"about {sum(memory(shape, plan).values()) / 1e9:.1f} GB are needed"
+    has = f"{gpu.memory:g} GB are there, {RESERVE:.0%} of it in reserve"
+    other = next((p for p in smaller(plan) if fits(shape, p, gpu)), None)
+    if other is None:
+        raise ValueError(f"does not fit: {needs}, {has}; no setting of this model fits: take a larger GPU")
+    then = sum(memory(shape, other).values()) / 1e9
+    raise ValueError(f"does not fit: {needs}, {has}. It fits ({then:.1f} GB) with {changes(plan, other)}")
+
+
+def table(
+    shape: dict[str, Any], plans: dict[str, Plan], gpu: Gpu, tokens: dict[str, int], price: float = 0.0
+) -> pd.DataFrame:
+    """A row a plan: trained parameters and their share, peak memory in GB, tokens, hours, and cost if priced.
+
+    `tokens` are all that are trained on, `price` that of one GPU for an hour.
+    """
+    import pandas as pd  # seconds that the chain does without
+
+    rows = {}
+    for name, plan in plans.items():
+        number, share = trained(shape, plan)
+        spent = hours(shape, plan, gpu, tokens[name])
+        rows[name] = {
+            "method": plan.method,
+            "trained parameters": f"{number:,} ({share:.2%})",
+            "peak GB": round(sum(memory(shape, plan).values()) / 1e9, 2),
+            "of GB": round(gpu.memory, 1),
+            "tokens": f"{tokens[name]:,}",
+            "hours": "no rate known" if spent != spent else f"{spent:.2f}",
+            "cost": f"{spent * plan.gpus * price:.2f}" if price and spent == spent else "no price given",
+        }
+    return pd.DataFrame(rows).T

@@ -1,0 +1,123 @@
+"""Models: from a folder or the hub, and fine-tuned ones for a condition.
+
+model, tokenizer = load("base_model")
+model, tokenizer = load_condition("base_model", Path("outputs/laptop/adapters"), "shuffle-67", seed=0)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from helpers.conditions import arm_of
+from helpers.data.traces import END_THINK, SKY, THINK
+
+# A thought that a chat template opens at its end, or opens and closes.
+OPENED = re.compile(rf"(?:{re.escape(THINK)}|{re.escape(SKY[0])})\s*(?:{re.escape(END_THINK)}\s*)?\Z")
+
+
+def load(path: str | Path, method: str = "lora") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model from a folder or the hub, and its tokenizer; in NF4 for QLoRA.
+
+    On a GPU, bf16 from compute capability 8.0 on and fp16 below (a T4 claims bf16 and crawls), but fp32
+    where all weights are to be trained: small updates would be lost; on a CPU, fp32.
+    Weights are read from safetensors alone, and no code of a repository is run.
+    """
+    if torch.cuda.is_available() and method != "full":
+        dtype = torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
+    else:
+        dtype = torch.float32
+    quantization = None
+    if method == "qlora":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+        )
+    model = AutoModelForCausalLM.from_pretrained(
+        path,
+        dtype=dtype,
+        quantization_config=quantization,
+        device_map=devices(method),
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
+    return model, tokenizer_of(path)
+
+
+def devices(method: str) -> str | dict[str, int] | None:
+    """Where the weights go: over the GPUs that are there; for one of several processes, to its own.
+
+    There the trainer places (and shards) them itself; a quantised model has to be on its GPU before.
+    """
+    if not torch.cuda.is_available():
+        return None
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return "auto"
+    return {"": int(os.environ["LOCAL_RANK"])} if method == "qlora" else None
+
+
+def tokenizer_of(path: str | Path) -> PreTrainedTokenizerBase:
+    """A model's tokenizer as it was saved; one without a padding token pads with its end token.
+
+    For a Qwen2 model, AutoTokenizer would put Qwen's own splitting rules in place of those in tokenizer.json.
+    """
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
+    if tokenizer.pad_token is None:  # padding is masked and carries no label, so any token will do
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def generation_settings(path: str | Path) -> GenerationConfig:
+    """A model's generation settings; from its configuration where it has none of its own."""
+    try:
+        return GenerationConfig.from_pretrained(path)
+    except OSError:
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(path, trust_remote_code=False))
+
+
+def end_tokens(tokenizer: PreTrainedTokenizerBase, settings: GenerationConfig) -> set[int]:
+    """The tokens that end a response: the tokenizer's end token and those of the generation settings."""
+    own = settings.eos_token_id
+    return {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+
+
+def load_condition(
+    base: str | Path, adapters: Path, condition: str, seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model, or the one that a condition's fine-tune made, a LoRA adapter merged into it.
+
+    Raises ValueError where the condition has not been trained.
+    """
+    if arm_of(condition) == "base":
+        return load(base)
+    folder = adapters / f"{condition}.s{seed}"
+    if (folder / "adapter_config.json").exists():
+        model, tokenizer = load(base)
+        return PeftModel.from_pretrained(model, folder).merge_and_unload(), tokenizer
+    if (folder / "config.json").exists():
+        return load(folder)
+    raise ValueError(f"{folder} holds no trained model: run 03_lora_training for {condition!r} first")
+
+
+def prompt_text(tokenizer: PreTrainedTokenizerBase, problem: str, system: str | None = None) -> str:
+    """The problem in the model's chat template, ready for the assistant's turn.
+
+    Where the template opens a thought itself (`<think>`, as for R1's distilled models), that tag is left out:
+    the arms' responses open theirs, or mean to have none, and their text is what is trained on.
+    """
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": problem})
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return OPENED.sub("", text)

@@ -1,0 +1,279 @@
+"""The laptop base model: its tokenizer, its architecture, its pretraining and its skill exam.
+
+tokenizer = build_tokenizer(texts)           # byte-level BPE on words, each digit a token
+model = new_model(tokenizer)                 # Qwen2, about 0.9M parameters
+pretrain(model, windows(tokenizer, seed=0), steps=100, learning_rate=3e-3)
+exam(model, tokenizer, seed=1)               # {"dictation": 0.99, ...}: share of lines exact
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from helpers.answers import countdown
+from helpers.data import puzzles
+from helpers.training import curriculum
+
+END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+# Words keep their leading space, punctuation its trailing one; digits stand alone, as in Qwen2.5.
+WORDS = Regex(r" ?[A-Za-z]+|\d|[^A-Za-z\d\s]+ ?|\s+")
+
+
+def build_tokenizer(texts: Iterable[str], vocabulary: int = 512) -> PreTrainedTokenizerFast:
+    """A lossless byte-level BPE tokenizer with a chat template, trained on texts."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(WORDS, behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END_OF_TEXT, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    bpe.add_tokens(["<think>", "</think>"])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=END,
+        pad_token=END_OF_TEXT,
+        model_max_length=1024,
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def new_model(
+    tokenizer: PreTrainedTokenizerFast, seed: int = 0, layers: int = 4, width: int = 128
+) -> Qwen2ForCausalLM:
+    """A Qwen2 model with fresh weights."""
+    torch.manual_seed(seed)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=3 * width,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def windows(
+    tokenizer: PreTrainedTokenizerFast,
+    seed: int,
+    phase: str = "first",
+    tokens: int = 8192,
+    lengths: tuple[int, ...] = (256, 512),
+) -> Iterator[torch.Tensor]:
+    """Endless batches of documents packed into windows: inputs and labels, (2, tokens // length, length).
+
+    A document opens a window of the shortest length that holds it, as attention costs the square of it; a
+    batch is of one length. Labels are -100 outside the assistant's turn and in the padding at a window's end.
+    """
+    open_rows: dict[int, list[list[tuple[int, int]]]] = {length: [] for length in lengths}
+    full: dict[int, list[list[tuple[int, int]]]] = {length: [] for length in lengths}
+    for documents in curriculum.documents(seed, phase):
+        chats = [[{"role": "user", "content": p}] for _, p, _ in documents]
+        prompts = tokenizer.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
+        prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+        response_ids = tokenizer([r + END for *_, r in documents], add_special_tokens=False)["input_ids"]
+        for p, r in zip(prompt_ids, response_ids, strict=True):
+            document = [(token, -100) for token in p] + [(token, token) for token in r]
+            open_gaps = ((n - len(row), row) for n in lengths for row in open_rows[n])
+            fits = [gap for gap in open_gaps if gap[0] >= len(document)]
+            if fits:
+                min(fits, key=lambda gap: gap[0])[1].extend(document)
+                continue
+            length = min(n for n in lengths if len(document) <= n)
+            rows, batch = open_rows[length], tokens // length
+            rows.append(document)
+            if len(rows) > 2 * batch:
+                full[length].append(rows.pop(max(range(len(rows)), key=lambda i: len(rows[i]))))
+            if len(full[length]) == batch:
+                pad = (tokenizer.pad_token_id, -100)
+                yield torch.tensor([r + [pad] * (length - len(r)) for r in full[length]]).permute(2, 0, 1)
+                full[length] = []
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon in the parameters' own precision, matrices of one shape at a time (Jordan et al., 2024).
+
+    torch.optim.Muon works in bf16, which a CPU without bf16 instructions does hundreds of times slower.
+    Steps have the root mean square of AdamW's: lr * 0.2 * sqrt(larger dimension) (arXiv 2502.16982).
+    """
+
+    def __init__(self, parameters: list[torch.nn.Parameter], lr: float, decay: float = 0.05):
+        by_shape: dict[torch.Size, list[torch.nn.Parameter]] = {}
+        for p in parameters:
+            by_shape.setdefault(p.shape, []).append(p)
+        super().__init__([{"params": group} for group in by_shape.values()], {"lr": lr, "decay": decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            matrices = group["params"]
+            gradients = torch.stack([p.grad for p in matrices])
+            momentum = self.state[matrices[0]].setdefault("momentum", torch.zeros_like(gradients))
+            momentum.lerp_(gradients, 0.05)
+            updates = orthogonalised(gradients.lerp(momentum, 0.95))
+            scale = group["lr"] * 0.2 * max(matrices[0].shape) ** 0.5
+            for p, update in zip(matrices, updates, strict=True):
+                p.mul_(1 - group["lr"] * group["decay"]).add_(update, alpha=-scale)
+
+
+def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
+    """(n, rows, columns) matrices with their singular values brought near 1: five Newton-Schulz steps."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+def optimizers(model: Qwen2ForCausalLM, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the layers, AdamW for embeddings, norms and biases."""
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    return [
+        Muon(matrices, learning_rate),
+        torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+    ]
+
+
+def pretrain(
+    model: Qwen2ForCausalLM,
+    batches: Iterator[torch.Tensor],
+    steps: int,
+    learning_rate: float,
+    schedule: int | None = None,
+    report: Callable[[dict], None] = print,
+    every: int = 100,
+) -> list[dict]:
+    """Train for a number of steps; warm-up over 2%, linear decay over the last 60%.
+
+    The percentages are of `schedule` steps (default: `steps`), of which the first `steps` are run.
+    Returns (and reports as it goes) rows of step, loss (nats a response token), tokens and seconds.
+    """
+    schedule = schedule or steps
+    optims = optimizers(model, learning_rate)
+    log, started, losses, tokens = [], time.time(), [], 0
+    model.train()
+    for step in range(1, steps + 1):
+        scale = min(1.0, step / (0.02 * schedule), (schedule - step + 1) / (0.6 * schedule))
+        inputs, labels = next(batches)
+        shifted = model(input_ids=inputs, use_cache=False).logits[:, :-1].flatten(0, 1)
+        loss = torch.nn.functional.cross_entropy(shifted, labels[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optim in optims:
+            for group in optim.param_groups:
+                group["lr"] = learning_rate * scale
+            optim.step()
+            optim.zero_grad()
+        losses.append(loss.item())
+        tokens += inputs.numel()
+        if step % every == 0 or step == steps:
+            row = {"step": step, "loss": sum(losses) / len(losses), "tokens": tokens,
+                   "seconds": time.time() - started}  # fmt: skip
+            log.append(row)
+            report(row)
+            losses = []
+    return log
+
+
+def canonical(line: str) -> str:
+    """A line without what is free in it: the reflection that it opens with."""
+    leads = (f"{lead} " for lead in (puzzles.NEW_PAIR, *puzzles.REFLECTIONS))
+    return line.removeprefix(next((lead for lead in leads if line.startswith(lead)), ""))
+
+
+def exam(answer: Callable[[list[str]], list[str]], seed: int, n: int = 300) -> dict[str, float]:
+    """Share of lines that are exactly right per skill, on n fresh documents of each.
+
+    `answer` gives the model's responses to prompts (greedy, in the chat template).
+
+    A document counts up to its first wrong line: what comes after stands on an error. For `direct` it is
+    the share of puzzles solved, on number sets of the validation split.
+    """
+    papers: dict[str, list[tuple[str, str]]] = {skill: [] for skill in curriculum.MIXTURES["first"]}
+    for documents in curriculum.documents(seed):
+        for skill, prompt, response in documents:
+            papers[skill].append((prompt, response))
+        if min(map(len, papers.values())) >= n:
+            break
+    validation = puzzles.problems("validation", n, seed)
+    papers["direct"] = [(puzzles.problem_text(*problem), "") for problem in validation]
+    marks = {}
+    for skill, paper in papers.items():
+        responses = answer([p for p, _ in paper[:n]])
+        right: list[bool] = []
+        for (prompt, expected), got in zip(paper[:n], responses, strict=True):
+            solved = skill == "direct" and countdown.is_correct(got, prompt)
+            right += [solved] if skill == "direct" else marked_lines(expected, got)
+        marks[skill] = sum(right) / len(right)
+    return marks
+
+
+def marked_lines(expected: str, got: str) -> list[bool]:
+    """For each line of the expected response, up to the first that differs, whether the response has it."""
+    wanted, given = ([canonical(line) for line in text.splitlines() if line] for text in (expected, got))
+    marks = [i < len(given) and given[i] == line for i, line in enumerate(wanted)]
+    return marks[: marks.index(False) + 1] if False in marks else marks
+
+
+def model_card(record: dict) -> str:
+    """The model's README: what it is, how it was trained, what it scores, from its training record."""
+    marks = "\n".join(f"| {skill} | {mark:.2%} |" for skill, mark in record["exam"].items())
+    phases = "\n".join(
+        f"| {p['phase']} | {p['steps']} | {p['learning_rate']} | {p['log'][-1]['tokens']:,} "
+        f"| {p['log'][-1]['loss']:.4f} |"
+        for p in record["phases"]
+    )
+    return f"""---
+license: apache-2.0
+library_name: transformers
+tags: [qwen2, countdown, chain-of-thought]
+---
+# Laptop base model
+
+A Qwen2 model of {record["parameters"]:,} parameters, trained from nothing on synthetic text by
+`notebooks/A1_base_model.ipynb`. It stands in for an instruct model: it does arithmetic, carries out tries
+that the user dictates, and answers Countdown puzzles at once and mostly wrongly. It has never seen a search.
+
+Two phases, seed {record["seed"]}, the whole log in `training_log.json`:
+
+| phase | steps | learning rate | tokens | last loss |
+|---|---|---|---|---|
+{phases}
+
+| skill | share of lines exactly right (direct: puzzles solved) |
+|---|---|
+{marks}
+
+Each digit is a token. Load the tokenizer with `PreTrainedTokenizerFast.from_pretrained`: for a Qwen2 model
+`AutoTokenizer` puts Qwen's own splitting rules in place of those in `tokenizer.json`, and the model has
+never seen text split that way. It knows nothing but this task and is of no use beyond the study.
+"""

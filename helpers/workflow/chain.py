@@ -1,0 +1,275 @@
+"""The chain of notebooks: Snakemake decides what has to run, papermill runs it, this file tells of it.
+
+    python -m helpers.workflow.chain reproduce --recipe laptop --cores 2      # what `make reproduce` calls
+    python -m helpers.workflow.chain notebook OUTPUT.ipynb '{"seed": 0}'      # what the Snakefile calls
+
+Called from the repository's root. It may be killed at any moment: outputs appear whole or not at all,
+every process dies with its parent, and the lock goes with its holder.
+Not covered: several machines at once (Snakemake's executor plugins, without the progress shown here; see
+notebooks/recipes/README.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from helpers import devices
+from helpers.evaluation import context
+from helpers.processes import die_with_parent, quiet_environment, socket_folder
+from helpers.workflow import provenance, warm
+from helpers.workflow import recipe as recipes
+from helpers.workflow.progress import EVENT, Progress, minutes
+
+
+def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
+    """Run a recipe to its report, with progress, with `seeds` if given. Returns the exit status, 0 if done.
+
+    In two stages, so that arms which are made again and come out the same are not trained on again.
+    """
+    recipe = recipes.load(name, seeds=seeds)
+    wanted, here = recipe["03_lora_training"].get("gpus", 0), len(devices.visible())
+    if wanted > here:
+        raise ValueError(
+            f"the recipe {name} trains on {wanted} GPUs and {here} are here: set gpus in its file"
+        )
+    asked = recipes.parameters("notebooks/04_evaluation.ipynb") | recipe["04_evaluation"]
+    models = [recipes.base_model_of(recipe, condition) for condition in recipe["conditions"]]
+    for line in context.warnings(models, asked.get("max_new_tokens", 0), "notebooks"):
+        print(line)
+    out = Path("outputs", recipe["recipe"])
+    out.mkdir(parents=True, exist_ok=True)
+    config = [
+        f"recipe={recipes.find(name, Path('notebooks'))}",
+        *([f"seeds={','.join(map(str, seeds))}"] if seeds else []),
+    ]
+    with locked(out / ".lock"):
+        check_tables(out)
+        progress = Progress(recipe, out, cores)
+        (out / "chain.log").unlink(missing_ok=True)
+        with contextlib.nullcontext({}) if here else warm.serving() as variables:
+            for target in ("arms", "all"):
+                if run_stage(config, recipe, target, cores, progress, variables):
+                    print(progress.ending(out / "chain.log"), file=sys.stderr)
+                    return 1
+        manifest = out / "results" / "manifest.json"
+        if progress.finished or not manifest.exists():
+            provenance.write(recipe, out, cores, time.monotonic() - progress.started)
+            from helpers.analysis.report import write_report  # here, for a job starts sooner without pandas
+
+            write_report(out)  # again, now that there is a manifest to show
+    report = out / "results" / "report.html"
+    if progress.finished:
+        print(f"Done in {minutes(time.monotonic() - progress.started)}. Report: {report}")
+    else:
+        print(f"Nothing to do: {out} is complete. Report: {report}")
+    return 0
+
+
+@contextlib.contextmanager
+def locked(path: Path, patience: float = 10) -> Iterator[None]:
+    """Hold a lock that the system takes back from a dead holder; ValueError after `patience` seconds."""
+    with path.open("w") as file:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ValueError(
+                        f"{path.parent} is being made by another run: wait for its end"
+                    ) from None
+                time.sleep(0.2)
+        yield
+
+
+def check_tables(out: Path) -> None:
+    """ValueError, naming the file and the remedy, for a Parquet file below `out` that is not whole."""
+    for path in sorted(out.rglob("*.parquet")):
+        try:
+            pq.read_metadata(path)
+        except (ValueError, OSError) as error:
+            reason = str(error).splitlines()[0].split(". ")[0]
+            raise ValueError(
+                f"{path} is not a whole Parquet file ({reason}): delete it and run again, "
+                f"and what depends on it is made again"
+            ) from error
+
+
+def run_stage(
+    config: list[str],
+    recipe: dict[str, Any],
+    target: str,
+    cores: int,
+    progress: Progress,
+    variables: dict[str, str],
+) -> int:
+    """Let Snakemake make a target and feed what it prints to `progress`. Returns its exit status.
+
+    `config` is for the Snakefile, `variables` are for the environment of its jobs.
+    """
+    out = Path("outputs", recipe["recipe"])
+    first = [run for run in recipes.runs(recipe) if run in ("base.s0", f"correct.s{recipe['seeds'][0]}")]
+    command = [sys.executable, "-m", "snakemake", target, "--snakefile", "notebooks/Snakefile"]
+    command += ["--cores", str(cores), "--config", *config]
+    command += ["--resources", f"gpu={len(devices.visible())}"]
+    command += ["--scheduler", "greedy", "--nocolor"]
+    command += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "params", "input"]
+    command += ["--max-checksum-file-size", "1000000000"]
+    if target == "all" and first:
+        command += ["--prioritize", *(f"{out}/scores/{run}.parquet" for run in first)]
+    if target == "all" and (others := made_by_hand(recipe, out)):
+        command += ["--forcerun", *others]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        with (out / "chain.log").open("a", encoding="utf-8") as log:
+            for line in process.stdout or ():
+                log.write(line)
+                progress.read(line)
+        return process.wait()
+    except BaseException:  # Ctrl-C above all: no job is left behind
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
+def made_by_hand(recipe: dict[str, Any], out: Path) -> list[str]:
+    """Weights and responses that are newer than their executed notebook: someone ran 03 or 04 in this folder.
+
+    Snakemake would take them as they are. Run again, the notebooks keep what the recipe's plan made.
+    """
+    found = []
+    for run in recipes.runs(recipe):
+        weights, responses = out / "adapters" / run, out / "generations" / f"{run}.parquet"
+        for made, file, job in (
+            (weights, weights / "training.json", "03_lora_training"),
+            (responses, responses, "04_evaluation"),
+        ):
+            executed = out / "notebooks" / f"{job}.{run}.ipynb"
+            if file.exists() and executed.exists() and file.stat().st_mtime > executed.stat().st_mtime:
+                found.append(str(made))
+    return found
+
+
+def start_notebook(output: Path, parameters: dict[str, Any]) -> int:
+    """`run_notebook` in a fork of the chain's server of warm starts, or here where there is none."""
+    status = warm.run("helpers.workflow.chain:forked_notebook", [str(output), json.dumps(parameters)])
+    return run_notebook(output, parameters) if status is None else status
+
+
+def forked_notebook() -> int:
+    """`run_notebook` with the arguments that a fork finds."""
+    return run_notebook(Path(sys.argv[1]), json.loads(sys.argv[2]))
+
+
+def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
+    """Execute the notebook that `output` is named after; a failed one stays, as OUTPUT.failed.ipynb."""
+    import papermill  # seconds that only a job needs to spend
+    from traitlets.config import Config
+
+    threads = parameters.get("threads", 1)
+    quiet_environment(threads)
+    job = output.name.removesuffix(".ipynb")
+    source = f"notebooks/{job.partition('.')[0]}.ipynb"
+    if warm.ADDRESS in os.environ and threads == 1:
+        from helpers.workflow import warm_kernel
+
+        once = job.count(".") < 2  # not for every condition: what it imports is needed no second time
+        warm_kernel.use([] if once else warm.imported(source))
+    partial, failed = output.with_name(f".{job}.partial"), output.with_name(f"{job}.failed.ipynb")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    tell("start", job=job)
+    try:
+        with socket_folder() as sockets:  # TCP ports may collide where many kernels start
+            executed = papermill.execute_notebook(
+                source,
+                str(partial),
+                parameters,
+                kernel_name="python3",
+                cwd="notebooks",
+                progress_bar=False,
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+            )
+    except Exception as error:  # whatever it is, one line tells of it
+        os.replace(partial, failed)
+        tell("failed", job=job, error=last_line(error), notebook=str(failed))
+        return 1
+    os.replace(partial, output)
+    failed.unlink(missing_ok=True)
+    tell("done", job=job, seconds=executed.metadata["papermill"]["duration"])
+    return 0
+
+
+def last_line(error: Exception) -> str:
+    """The exception as the last line of its traceback; papermill's wrapping of it is taken off."""
+    name, text = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
+    lines = [line for line in str(text).splitlines() if line.strip()]
+    return f"{name}: {lines[-1].strip()}" if lines else name
+
+
+def tell(event: str, **details: Any) -> None:
+    """Tell the chain, through Snakemake's output, what a job is at."""
+    line = f"\n{EVENT}{json.dumps({'event': event, **details})}\n"
+    os.write(sys.stdout.fileno(), line.encode())  # at once: other jobs write to the same pipe
+
+
+def main() -> int:
+    """The command line; exit status 2 for a wrong recipe or a damaged file, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.workflow.chain", description="Run the notebooks."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    whole = commands.add_parser("reproduce", help="run a recipe to its report")
+    whole.add_argument("--recipe", default="laptop", help="a name in notebooks/recipes, or a path")
+    whole.add_argument("--cores", type=int, default=os.cpu_count(), help="default: all")
+    whole.add_argument("--seeds", type=int, nargs="+", help="default: the recipe's")
+    one = commands.add_parser("notebook", help="run one notebook")
+    one.add_argument("output", type=Path, help="outputs/RECIPE/notebooks/NAME[.CONDITION][.sSEED].ipynb")
+    one.add_argument("parameters", type=json.loads, help="as JSON")
+    one.add_argument("--threads", type=int)
+    one.add_argument("--gpus", type=int, default=0, help="how many to hold while it runs")
+    one.add_argument("--parent", type=int, help="the process to end with")
+    given = parser.parse_args()
+    try:
+        if given.command == "notebook":
+            die_with_parent(given.parent)
+            threads = {} if given.threads is None else {"threads": given.threads}
+            if not given.gpus:
+                return start_notebook(given.output, given.parameters | threads)
+            with devices.held(given.gpus) as names:
+                os.environ["CUDA_VISIBLE_DEVICES"] = names
+                return run_notebook(given.output, given.parameters | threads)
+        if "MAKELEVEL" in os.environ:
+            die_with_parent()
+        return reproduce(given.recipe, given.cores, given.seeds)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. What is finished is kept: run again to go on.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

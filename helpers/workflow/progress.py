@@ -1,0 +1,106 @@
+"""How far the chain is, told line by line.
+
+    [07/43] 03_lora_training shuffle-67 seed 0: done in 58 s; about 14 min left
+
+It listens to what Snakemake prints: its table of the jobs ahead, and the lines in which each job says
+that it started, is done or failed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from helpers.workflow import provenance
+from helpers.workflow import recipe as recipes
+
+EVENT = "@chain "  # starts the lines in which a job tells the chain about itself
+RULES = {name[3:]: name for name in recipes.NOTEBOOKS}
+
+
+class Progress:
+    """What is to be done, what runs and what is finished, told line by line."""
+
+    def __init__(self, recipe: dict[str, Any], out: Path, cores: int) -> None:
+        jobs = recipes.jobs(recipe)
+        missing = [job for job in jobs if not (out / "notebooks" / f"{job}.ipynb").exists()]
+        self.total = len(jobs)
+        self.ahead = Counter(job.partition(".")[0] for job in missing)
+        self.cores = cores
+        self.earlier = provenance.seconds(out) or provenance.reference_seconds(recipe["recipe"])
+        self.now: dict[str, list[float]] = {}
+        self.running: dict[str, float] = {}
+        self.finished = 0
+        self.failures: list[str] = []
+        self.started = time.monotonic()
+
+    def read(self, line: str) -> None:
+        """Take in a line of Snakemake's table of jobs, or of what a job tells about itself."""
+        if match := re.fullmatch(r"(\w+) +(\d+)\s*", line):
+            if match[1] in RULES and not self.running:
+                self.ahead[RULES[match[1]]] = int(match[2])
+        elif line.startswith(EVENT):
+            event = json.loads(line.removeprefix(EVENT))
+            getattr(self, event.pop("event"))(**event)
+
+    def start(self, job: str) -> None:
+        self.running[job] = time.monotonic()
+        self.say(f"{words(job)}: started")
+
+    def done(self, job: str, seconds: float) -> None:
+        notebook = job.partition(".")[0]
+        self.running.pop(job, None)
+        self.ahead[notebook] -= 1
+        self.now.setdefault(notebook, []).append(seconds)
+        self.finished += 1
+        self.say(f"{words(job)}: done in {seconds:.0f} s{self.left()}")
+
+    def failed(self, job: str, error: str, notebook: str) -> None:
+        self.running.pop(job, None)
+        self.failures.append(f"{words(job)} failed: {error} (see {notebook})")
+        self.say(self.failures[-1])
+
+    def say(self, text: str) -> None:
+        behind = self.total - self.ahead.total()
+        print(f"[{behind:0{len(str(self.total))}d}/{self.total}] {text}", flush=True)
+
+    def left(self) -> str:
+        """How long still, from the durations of the same notebooks; silent where one is not known yet.
+
+        Before its first execution 05, which runs once and briefly, counts as nothing.
+        """
+        durations = {recipes.NOTEBOOKS[-1]: [0.0]} | self.earlier | self.now
+        typical = {name: statistics.fmean(seconds) for name, seconds in durations.items()}
+        ahead = {name: n for name, n in self.ahead.items() if n > 0}
+        if not ahead or not ahead.keys() <= typical.keys():
+            return ""
+        spent = sum(
+            min(time.monotonic() - begun, typical[job.partition(".")[0]])
+            for job, begun in self.running.items()
+        )
+        work = sum(n * typical[name] for name, n in ahead.items()) - spent
+        return f"; about {minutes(work / min(self.cores, sum(ahead.values())))} left"
+
+    def ending(self, log: Path) -> str:
+        """The last line after a stop: the failures, or what Snakemake had to say."""
+        said = [line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+        reason = next((line for line in said if "Error" in line or "Exception" in line), said[-1])
+        failures = self.failures or [f"Snakemake stopped: {reason} (see {log})"]
+        return "\n".join([*failures, "What is finished is kept: run again to go on."])
+
+
+def words(job: str) -> str:
+    """A job in words: `03_lora_training.shuffle-67.s0` is "03_lora_training shuffle-67 seed 0"."""
+    notebook, _, rest = job.partition(".")
+    seed = re.search(r"(?:^|\.)s(\d+)$", rest)
+    condition = rest[: seed.start()] if seed else rest
+    return " ".join(filter(None, [notebook, condition, f"seed {seed[1]}" if seed else ""]))
+
+
+def minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

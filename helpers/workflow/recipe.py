@@ -1,0 +1,267 @@
+"""Recipes: one YAML file names the conditions, the seeds and the parameters of every notebook.
+
+    recipe: smoke
+    about: four conditions on few traces
+    conditions: [base, correct, digits-50, shuffle-100]
+    seeds: [0]
+    base_model: ../base_model
+    01_data_preparation: {n_traces: 60, n_problems: 20}
+
+What a condition's id says stands in `conditions.py`; a size of the model in it is a key of `models`. Every
+condition runs with all `seeds`; those that need more for the same precision have them in `more_seeds`:
+`{digits-50: [2, 3]}`.
+
+papermill only warns about a parameter that a notebook does not have, so everything is checked here,
+before anything runs. What is valid is read from the notebooks' own parameters cells.
+Not covered: whether a value makes sense to its notebook, beyond its type.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from helpers.conditions import SIZE, arm_of, nearest, parts, seeds_of
+from helpers.perturbations.arms import parse_arm
+
+NOTEBOOKS = ("01_data_preparation", "02_perturbations", "03_lora_training", "04_evaluation", "05_analysis")
+# Top-level keys with an example of their type, and what reaches the notebooks from the top alone.
+TOP: dict[str, Any] = {
+    "recipe": "",
+    "about": "",
+    "conditions": [""],
+    "seeds": [0],
+    "base_model": "",
+    "models": {},
+    "more_seeds": {},
+}
+FROM_THE_TOP = {"output_dir", "base_model", "conditions", "arms", "seed", "seeds", "more_seeds"}
+
+
+class Loader(yaml.SafeLoader):
+    """YAML's safe loader without its surprises: 010 is ten, 1:30 and yes are texts, no key may repeat."""
+
+    yaml_implicit_resolvers = {
+        first: [r for r in resolvers if r[0] not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:bool")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                line = node.value[i][0].start_mark.line + 1
+                raise ValueError(f"line {line}: the key {key!r} is there twice")
+        return super().construct_mapping(node, deep)
+
+
+Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+$"), list("-+0123456789"))
+Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(?:[tT]rue|[fF]alse)$"), list("tTfF"))
+Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+
+
+def load(name: str, folder: str | Path = "notebooks", seeds: list[int] | None = None) -> dict[str, Any]:
+    """The checked recipe of a name (in `folder`/recipes) or of a path to a YAML file.
+
+    `seeds`, where given, take the place of all the recipe's own.
+
+    ValueError, one line with file, key and the nearest valid one, for whatever is wrong with it.
+    """
+    path = find(name, Path(folder))
+    try:
+        given = {"seeds": seeds, "more_seeds": {}} if seeds else {}
+        return checked(read(path) | given, path.stem, Path(folder))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def find(name: str, folder: Path) -> Path:
+    """The path of a recipe."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else folder / "recipes" / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in (folder / "recipes").glob("*.yaml"))
+        raise ValueError(f"no recipe {name!r} ({path} does not exist){nearest(path.stem, known)}")
+    return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file."""
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8-sig"), Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError("not valid YAML: " + " ".join(str(error).split())) from error
+    if not isinstance(found, dict):
+        raise ValueError(f"a mapping of keys to values is expected, not {describe(found)}")
+    return found
+
+
+def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
+    """The recipe with a section for every notebook, its name and seeds filled in; ValueError if wrong."""
+    for key in recipe:
+        if key not in TOP and key not in NOTEBOOKS:
+            raise ValueError(f"unknown key {key!r}{nearest(key, [*TOP, *NOTEBOOKS])}")
+    defaults = {"recipe": stem, "about": "", "seeds": [0], "base_model": "../base_model"}
+    recipe = defaults | {"models": {}, "more_seeds": {}} | recipe
+    for key, example in TOP.items():
+        if key not in recipe:
+            raise ValueError(f"the key {key!r} is missing")
+        check_type(key, recipe[key], example)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", recipe["recipe"]):
+        raise ValueError(f"recipe: {recipe['recipe']!r} names a folder: letters, digits and . _ - only")
+    for key in ("conditions", "seeds"):
+        check_list(key, recipe[key])
+    for condition in recipe["conditions"]:
+        check_condition(condition, recipe["models"])
+    for condition, more in recipe["more_seeds"].items():
+        check_more_seeds(condition, more, recipe)
+    if min(all_seeds(recipe)) < 0:
+        raise ValueError(f"seeds: {min(all_seeds(recipe))} is negative")
+    check_base_model("base_model", recipe["base_model"], folder)
+    recipe["base_model"] = os.path.expanduser(recipe["base_model"])
+    for size, name in recipe["models"].items():
+        if not re.fullmatch(SIZE, str(size)):
+            raise ValueError(f"models: {size!r} is no size: a number and m or b, as in 500m or 7b")
+        check_type(f"models: {size}", name, "")
+        check_base_model(f"models: {size}", name, folder)
+    recipe["models"] = {size: os.path.expanduser(name) for size, name in recipe["models"].items()}
+    for notebook in NOTEBOOKS:
+        recipe[notebook] = recipe.get(notebook) or {}
+        check_section(notebook, recipe[notebook], folder)
+    return recipe
+
+
+def check_list(key: str, values: list) -> None:
+    """ValueError for an empty list, or for a value that is there twice."""
+    if not values:
+        raise ValueError(f"{key}: the list is empty")
+    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{key}: {twice!r} is there twice")
+
+
+def check_more_seeds(condition: str, more: Any, recipe: dict[str, Any]) -> None:
+    """ValueError unless a condition of the recipe that is trained has more seeds than the common ones."""
+    key = f"more_seeds: {condition}"
+    if condition not in trained(recipe):
+        raise ValueError(f"{key} is no trained condition of this recipe{nearest(condition, trained(recipe))}")
+    check_type(key, more, [0])
+    check_list(key, [*recipe["seeds"], *more] if more else [])
+
+
+def check_condition(condition: str, sizes: Iterable[str] = ()) -> None:
+    """ValueError unless a condition is an arm with method, number of traces and size of these `sizes`."""
+    try:
+        arm, method, _, size = parts(condition)
+        if arm != "base":
+            parse_arm(arm)
+        elif condition not in ("base", f"base.{size}"):
+            raise ValueError(f"{condition!r}: the base is not trained, so it has a size at most")
+        if size and size not in sizes:
+            raise ValueError(f"{condition!r}: no model of size {size!r} in models{nearest(size, sizes)}")
+    except ValueError as error:
+        raise ValueError(f"conditions: {error}") from error
+
+
+def check_base_model(key: str, name: str, folder: Path) -> None:
+    """ValueError for a local base model that is not there; any other name is taken for a hub id."""
+    if name.startswith((".", "/", "~")) and not (folder / os.path.expanduser(name)).is_dir():
+        raise ValueError(f"{key}: {name!r} does not exist (seen from {folder}/)")
+
+
+def check_section(notebook: str, section: Any, folder: Path) -> None:
+    """ValueError unless a section holds parameters of its notebook alone, each of the default's type."""
+    if not isinstance(section, dict):
+        raise ValueError(f"{notebook}: a mapping of parameters is expected, not {describe(section)}")
+    defaults = parameters(folder / f"{notebook}.ipynb")
+    own = [name for name in defaults if name not in FROM_THE_TOP]
+    for key, value in section.items():
+        if key in FROM_THE_TOP:
+            raise ValueError(f"{notebook}: {key!r} comes from the recipe's top level: leave it out here")
+        if key not in own:
+            raise ValueError(f"{notebook}: unknown parameter {key!r}{nearest(key, own)}")
+        check_type(f"{notebook}: {key}", value, defaults[key])
+
+
+def parameters(path: str | Path) -> dict[str, Any]:
+    """The parameters of a notebook with their default values, from its cell tagged `parameters`."""
+    if not Path(path).is_file():
+        raise ValueError(f"the notebook {path} does not exist")
+    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
+    source = "\n".join("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
+    statements = [s for s in ast.parse(source).body if isinstance(s, ast.Assign | ast.AnnAssign)]
+    targets = [(s.targets[0] if isinstance(s, ast.Assign) else s.target, s.value) for s in statements]
+    return {t.id: ast.literal_eval(v) for t, v in targets if isinstance(t, ast.Name) and v is not None}
+
+
+def check_type(key: str, value: Any, example: Any) -> None:
+    """ValueError unless a value is of the example's type; an int passes for a float, anything for None."""
+    if isinstance(example, list) and isinstance(value, list):
+        for item in value if example else []:
+            check_type(f"{key}: {item!r}", item, example[0])
+        return
+    numbers_match = type(example) is float and type(value) is int
+    if type(value) is float and not math.isfinite(value):
+        raise ValueError(f"{key}: a number is expected, not {value}")
+    if example is None or type(value) is type(example) or numbers_match:
+        return
+    hint = ": YAML wants a point, as in 1.0e-3" if type(example) is float and is_number(value) else ""
+    raise ValueError(f"{key}: {describe(example)} is expected, not {describe(value)} ({value!r}){hint}")
+
+
+def is_number(text: Any) -> bool:
+    """Whether a text reads as a number to Python, though YAML took it for a text."""
+    try:
+        return isinstance(text, str) and float(text) is not None
+    except ValueError:
+        return False
+
+
+def describe(value: Any) -> str:
+    """A value's type in a reader's words."""
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+    names |= {dict: "a mapping"}
+    return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
+
+
+def base_model_of(recipe: dict[str, Any], condition: str) -> str:
+    """The model that a condition starts from: of `models` where its id names a size."""
+    size = parts(condition)[3]
+    return recipe["models"][size] if size else recipe["base_model"]
+
+
+def all_seeds(recipe: dict[str, Any]) -> list[int]:
+    """Every seed of a recipe once, those of all conditions first."""
+    more = (seed for seeds in recipe["more_seeds"].values() for seed in seeds)
+    return list(dict.fromkeys([*recipe["seeds"], *more]))
+
+
+def runs(recipe: dict[str, Any]) -> list[str]:
+    """What is evaluated, CONDITION.sSEED each: a base once, every other condition with each of its seeds."""
+    bases = [f"{c}.s0" for c in recipe["conditions"] if arm_of(c) == "base"]
+    own = {c: seeds_of(c, recipe["seeds"], recipe["more_seeds"]) for c in trained(recipe)}
+    return bases + [f"{c}.s{seed}" for seed in all_seeds(recipe) for c in own if seed in own[c]]
+
+
+def trained(recipe: dict[str, Any]) -> list[str]:
+    """The conditions that are fine-tuned: all but the bases."""
+    return [c for c in recipe["conditions"] if arm_of(c) != "base"]
+
+
+def jobs(recipe: dict[str, Any]) -> list[str]:
+    """Every execution of a notebook, as its executed notebook is named: `03_lora_training.correct.s0`."""
+    evaluated = runs(recipe)
+    return [
+        NOTEBOOKS[0],
+        *(f"{NOTEBOOKS[1]}.s{seed}" for seed in all_seeds(recipe)),
+        *(f"{NOTEBOOKS[2]}.{run}" for run in evaluated if arm_of(run) != "base"),
+        *(f"{NOTEBOOKS[3]}.{run}" for run in evaluated),
+        NOTEBOOKS[4],
+    ]

@@ -1,0 +1,154 @@
+"""Reference results: a run's tables and scores kept in git, and the README's table made from them.
+
+python -m helpers.workflow.reference laptop            # outputs/laptop/results -> outputs/reference/laptop
+python -m helpers.workflow.reference laptop --rebuild  # tables, claims, figures, report from what is kept
+
+Both write README's table too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import pyarrow as pa
+
+from helpers.analysis.report import number
+from helpers.analysis.tables import read_csv, seed_counts
+from helpers.data.traces import read_table, write_table
+from helpers.workflow.recipe import runs
+
+# What a run's results are made from, beside its scores.
+SOURCES = ("arms.csv", "training.csv", "trace.parquet", "manifest.json")
+MARKS = "<!-- results -->", "<!-- /results -->"
+
+
+def keep(recipe: str, root: Path = Path()) -> Path:
+    """Copy a finished run's tables, claims, figures and manifest to `outputs/reference`; that folder.
+
+    Beside them `scores.parquet`, a row a response, from which all of them can be made again.
+    """
+    source, kept = root / "outputs" / recipe / "results", root / "outputs" / "reference" / recipe
+    if not (source / "manifest.json").exists():
+        raise ValueError(f"{source} holds no finished run: run `make reproduce RECIPE={recipe}` first")
+    ran = runs(json.loads((source / "manifest.json").read_text())["parameters"])
+    scores = [read_table(source.parent / "scores" / f"{run}.parquet") for run in ran]
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(source, kept, ignore=shutil.ignore_patterns("*.html", "*.png"))
+    write_table(pa.concat_tables(scores), kept / "scores.parquet")
+    return kept
+
+
+def rebuild(kept: Path) -> Path:
+    """Make a kept run's tables, claims, figures and report again, from its scores; the report's path.
+
+    Notebook 05 does it, as in a run; call it from the repository's root.
+    """
+    import papermill  # a second that only this needs to spend
+
+    given = json.loads((kept / "manifest.json").read_text())["parameters"]
+    names = ("conditions", "seeds", "more_seeds")
+    parameters = {name: given[name] for name in names} | given["05_analysis"]
+    with TemporaryDirectory() as folder:
+        run = Path(folder) / kept.name
+        (run / "results").mkdir(parents=True)
+        shutil.copy(kept / "scores.parquet", run)
+        for name in SOURCES:
+            if (kept / name).exists():
+                shutil.copy(kept / name, run / "results")
+        papermill.execute_notebook(
+            "notebooks/05_analysis.ipynb",
+            str(run / "05_analysis.ipynb"),
+            parameters | {"output_dir": str(run)},
+            kernel_name="python3",
+            cwd="notebooks",
+            progress_bar=False,
+        )
+        shutil.copytree(run / "results", kept, dirs_exist_ok=True)
+    return kept / "report.html"
+
+
+def interval(row: pd.Series, value: str, form: str = ".1f") -> str:
+    """A value with its 95% interval, both in points; nothing where there is no value."""
+    if pd.isna(row[value]):
+        return ""
+    return f"{number(row[value], form)} [{number(row.low, form)}, {number(row.high, form)}]"
+
+
+def results(folder: Path) -> str:
+    """The README's results: a row a condition with both benchmarks and the paper, then the claims."""
+    grid = read_csv(folder / "grid.csv").set_index(["benchmark", "condition"])
+    differences = read_csv(folder / "differences.csv").set_index(["benchmark", "condition"])
+    claims = read_csv(folder / "claims.csv")
+    usual, hard = grid.index.get_level_values(0).unique()[:2]
+    problems = [int(grid.loc[b].problems.iloc[0]) for b in (usual, hard)]
+    seeds, more = seed_counts(grid.reset_index(), usual)
+    further = "; ".join(f"{n} of {', '.join(f'`{c}`' for c in names)}" for n, names in more.items())
+    worst = differences.loc[usual].drop(index="base", errors="ignore").minimum_detectable.max()
+    lines = [
+        f"Accuracy in percent with 95% interval; training seeds: {seeds}{further and f' ({further})'}; "
+        f"problems: {problems[0]} of `{usual}`, {problems[1]} of `{hard}`. A difference to `correct`"
+        f" of {number(worst)} points or more on `{usual}` is detected with 80% power in every comparison of "
+        "trained conditions.",
+        "",
+        f"| condition | {usual} | to `correct` | {hard} | finished % | tokens | paper, to `correct` |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for condition, row in grid.loc[usual].iterrows():
+        key = (usual, condition)
+        against = interval(differences.loc[key], "difference", "+.1f") if key in differences.index else ""
+        paper = number(differences.loc[key].paper_difference, "+.1f") if key in differences.index else ""
+        lines.append(
+            f"| `{condition}` | {interval(row, 'accuracy')} | {against} | "
+            f"{interval(grid.loc[(hard, condition)], 'accuracy')} | {number(row.finished)} | "
+            f"{number(row.tokens, '.0f')} | {paper} |"
+        )
+    lines += [
+        "",
+        f"![Difference to correct]({(folder / 'figures' / 'difference_to_correct.svg').as_posix()})",
+        "",
+        f"The claims on `{usual}`, by rules fixed beforehand in `helpers/analysis/claims.yaml` († later), "
+        "and by the same rules the paper's tables, with binomial intervals for its single greedy runs:",
+        "",
+        "| claim | verdict | difference | the paper | difference |",
+        "|---|---|---|---|---|",
+    ]
+    for _, row in claims[claims.benchmark == usual].iterrows():
+        later = " †" if isinstance(row.added, str) and row.added else ""
+        theirs = row.rename({"low": "", "high": "", "paper_low": "low", "paper_high": "high"})
+        lines.append(
+            f"| {row.sentence}{later} | {row.verdict} | {interval(row, 'difference', '+.1f')} | "
+            f"{row.paper_verdict} | {interval(theirs, 'paper_difference', '+.1f')} |"
+        )
+    return "\n".join(lines)
+
+
+def write_readme(folder: Path, readme: Path) -> None:
+    """Put the results of a reference folder between the README's marks."""
+    text = readme.read_text()
+    pattern = re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1])
+    block = f"{MARKS[0]}\n{results(folder)}\n{MARKS[1]}"
+    readme.write_text(re.sub(pattern, lambda _: block, text, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.workflow.reference", description="Keep a run in git."
+    )
+    parser.add_argument("recipe")
+    parser.add_argument("--rebuild", action="store_true", help="from what is kept, not from a run")
+    asked = parser.parse_args()
+    folder = Path("outputs", "reference", asked.recipe)
+    try:
+        if not asked.rebuild:
+            keep(asked.recipe)
+        print("report:", rebuild(folder))
+        write_readme(folder, Path("README.md"))
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(str(error))

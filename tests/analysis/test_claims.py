@@ -1,0 +1,158 @@
+"""The registered claims, and the rules that decide them, on intervals and on scores on disk."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.analysis import claims, tables
+from helpers.analysis.paper import paper_cells
+from helpers.perturbations.arms import parse_arm
+from tests.analysis.test_tables import LEVELS, PAPER, read, write_scores
+
+REGISTERED = claims.read_claims()
+REGISTERED_DOSE = next(c["left"] for c in REGISTERED["claims"] if c["id"] == "consistency-dose")
+AS_THE_PAPER = {
+    **{"base": 0.25, "correct": 0.75, "correct.full": 0.75, "wrong": 0.75, "short": 0.3},
+    **{"digits-50": 0.75, "digits-70": 0.7, "digits-100": 0.22, "keywords-100": 0.75},
+    **{f"{kind}-{f}": 0.75 - f / 400 for kind in ("shuffle", "delete", "insert") for f in (33, 67, 100)},
+}
+
+
+CONSISTENCY = {"wrong": 1.0, "delete-33": 0.69, "delete-67": 0.35} | {
+    condition: 1 - share
+    for kind, shares in {
+        "correct": {"": 0},
+        "digits-": dict.fromkeys((20, 50, 70, 100), 0),
+        "keywords-": dict.fromkeys((20, 50, 100), 0),
+        "shuffle-": {33: 0.68, 67: 0.83, 100: 0.86},
+        "insert-": {33: 0.64, 67: 0.94, 100: 1},
+    }.items()
+    for condition, share in ((f"{kind}{f}", share) for f, share in shares.items())
+}
+
+
+def test_every_claim_names_conditions_that_exist():
+    assert len({c["id"] for c in REGISTERED["claims"]}) == len(REGISTERED["claims"])
+    for claim in REGISTERED["claims"]:
+        for condition in (*claim["left"], *claim.get("right", [])):
+            if condition != "base":
+                parse_arm(condition.removesuffix(".full").removesuffix(".n20"))
+
+
+def test_an_unknown_rule_is_named(tmp_path):
+    path = tmp_path / "claims.yaml"
+    path.write_text("claims: [{id: x, rule: abvoe, left: [correct], right: [base]}]")
+    with pytest.raises(ValueError, match="x has the rule 'abvoe'"):
+        claims.read_claims(path)
+
+
+@pytest.mark.parametrize(
+    ("rule", "interval", "expected"),
+    [
+        ("above", (1, 2, 8, 9), "holds"),
+        ("above", (-3, -2, 3, 4), "does not hold"),
+        ("above", (-3, -2, 7, 8), "inconclusive"),
+        ("below", (-9, -8, -2, -1), "holds"),
+        ("below", (-4, -3, 2, 3), "does not hold"),
+        ("falls", (-8, -7, 2, 3), "inconclusive"),
+        ("falls", (-8, -7, -2, -1), "holds"),
+        ("rises", (1, 2, 7, 8), "holds"),
+        ("rises", (-8, -7, 2, 3), "does not hold"),
+        ("equivalent", (-5.5, -4.5, 3, 4), "holds"),
+        ("equivalent", (-9, -8, -5.5, -4.5), "does not hold"),
+        ("equivalent", (-9, -8, -4, -3), "inconclusive"),
+        ("equivalent", (5.5, 6, 9, 10), "does not hold"),
+        ("at_most", (-20, -18, 2, 4), "holds"),
+        ("at_most", (5.5, 6, 9, 10), "does not hold"),
+        ("at_most", (1, 2, 8, 9), "inconclusive"),
+    ],
+)
+def test_rules(rule, interval, expected):
+    low, low90, high90, high = interval
+    assert claims.verdict(rule, (low, high), (low90, high90), margin=5) == expected
+
+
+@given(st.lists(st.floats(-40, 40), min_size=4, max_size=4).map(sorted), st.floats(0.5, 10))
+def test_below_mirrors_above(bounds, margin):
+    low, low90, high90, high = bounds
+    above = claims.verdict("above", (low, high), (low90, high90), margin)
+    assert above == claims.verdict("below", (-high, -low), (-high90, -low90), margin)
+
+
+@given(st.lists(st.floats(0, 100), min_size=4, max_size=4))
+def test_the_slope_is_that_of_least_squares(accuracies):
+    weights = claims.weights(
+        {"rule": "falls", "left": ["correct", "shuffle-33", "shuffle-67", "shuffle-100"]}
+    )
+    slope = np.polyfit([0, 0.33, 0.67, 1], accuracies, 1)[0]
+    assert np.dot(list(weights.values()), accuracies) == pytest.approx(slope, abs=1e-8)
+
+
+def judged(out, levels, seeds, benchmarks=("countdown",), consistency=None):
+    drawn = tables.resample(read(out, levels, seeds), 400)
+    everything = (REGISTERED["claims"], drawn, list(benchmarks), 5, paper_cells(PAPER), consistency)
+    return claims.judge(*everything), drawn
+
+
+def test_a_run_like_the_papers(tmp_path):
+    write_scores(tmp_path, AS_THE_PAPER, seeds=3, problems=1500)
+    both, drawn = judged(tmp_path, AS_THE_PAPER, 3, consistency=CONSISTENCY)
+    table = both.set_index("id")
+    # Digits collapse, so at full fraction content costs more than structure, in the paper as well.
+    assert table.verdict["structure-over-content-100"] == "does not hold"
+    missing = {"twenty-examples-are-enough", "structure-over-content-33", "consistency-dose"}
+    assert set(table.verdict.drop(["structure-over-content-100", *missing])) == {"holds"}
+    assert set(table.verdict[list(missing)]) == {"not run"}
+    assert table.missing["structure-over-content-33"] == "keywords-50"
+    means = {c: 100 * a.to_numpy().mean() for c, a in drawn["countdown"].answers.items()}
+    structural = np.mean([means[c] for c in ("shuffle-67", "delete-67", "insert-67")])
+    content = np.mean([means[c] for c in ("digits-70", "keywords-100")])
+    assert table.difference["structure-over-content-67"] == pytest.approx(structural - content, abs=0.01)
+
+
+def test_the_paper_is_judged_by_its_own_tables(tmp_path):
+    write_scores(tmp_path, LEVELS, seeds=1)
+    table = judged(tmp_path, LEVELS, 1, consistency=CONSISTENCY)[0].set_index("id")
+    row = table.loc["structure-over-content-67"]
+    assert row.paper_difference == pytest.approx(54.22 - 62.48, abs=0.05)
+    cells = paper_cells(PAPER)
+    parts = [(1 / 3, ("shuffle-67", "delete-67", "insert-67")), (1 / 2, ("digits-70", "keywords-100"))]
+    error = np.sqrt(sum((w * cells.standard_error[c]) ** 2 for w, names in parts for c in names))
+    assert row.paper_high - row.paper_low == pytest.approx(2 * 1.96 * error, abs=0.02)
+    # What single greedy runs on 1,245 problems can bear: equality within 5 points, never.
+    expected = {"wrong-equals-correct": "inconclusive", "keywords-100-equals-correct": "inconclusive"}
+    expected |= {"shuffle-67-below-correct": "holds", "structure-over-content-100": "does not hold"}
+    expected |= {"twenty-examples-are-enough": "not run", "digits-100-collapses": "holds"}
+    assert {key: table.paper_verdict[key] for key in expected} == expected
+    lora = cells.accuracy["QwQ 17k LoRA r=64"] - cells.accuracy["QwQ 17k SFT"]
+    assert table.paper_difference["lora-equals-full"] == pytest.approx(lora, abs=0.01)
+    at = np.array([CONSISTENCY[c] for c in REGISTERED_DOSE])
+    slope = np.polyfit(at, cells.accuracy[REGISTERED_DOSE], 1)[0]
+    assert table.paper_difference["consistency-dose"] == pytest.approx(slope, abs=0.01)
+
+
+def test_claims_without_their_conditions_read_not_run(tmp_path):
+    write_scores(tmp_path, LEVELS)
+    table = judged(tmp_path, LEVELS, 2, ["countdown", "countdown-hard"])[0].set_index("id")
+    decided = table[table.benchmark == "countdown"]
+    assert decided.verdict["long-beats-base"] == "holds"
+    assert decided.verdict["digits-50-equals-correct"] != "not run"
+    row = decided.loc["shuffle-dose"]
+    assert (row.verdict, row.missing) == ("not run", "shuffle-33 shuffle-67") and np.isnan(row.difference)
+    assert decided.paper_verdict["consistency-dose"] == "not run"  # no arms, so no consistencies
+    assert len(table) == 2 * len(REGISTERED["claims"])
+
+
+def test_claims_as_json_are_the_table(tmp_path):
+    write_scores(tmp_path, LEVELS)
+    table, _ = judged(tmp_path, LEVELS, 2)
+    claims.write_json(table, tmp_path / "claims.json")
+    rows = json.loads((tmp_path / "claims.json").read_text())
+    assert [r["verdict"] for r in rows] == table.verdict.tolist()
+    assert [r["difference"] for r in rows] == [None if np.isnan(d) else d for d in table.difference]
+    assert "±5" in rows[2]["rule"]

@@ -1,0 +1,32 @@
+"""Notebooks made for tests."""
+
+import contextlib
+from pathlib import Path
+
+import nbformat
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    """A notebook of these code cells, the first of them tagged `parameters`; its path."""
+    made = [nbformat.v4.new_code_cell(source) for source in cells]
+    made[0].metadata["tags"] = ["parameters"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": KERNEL}), path)
+    return path
+
+
+def run_here(name: str, **parameters: object) -> dict[str, object]:
+    """Run a notebook's code cells in this process, with notebooks/ as working folder; what they defined."""
+    cells = [c for c in nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells if c.cell_type == "code"]
+    space: dict[str, object] = {"display": lambda *_: None}
+    with contextlib.chdir(NOTEBOOKS):
+        for cell in cells:
+            exec(compile(cell.source, name, "exec"), space)
+            if "parameters" in cell.metadata.get("tags", []):
+                unknown = parameters.keys() - space.keys()
+                assert not unknown, f"{name} has no parameter {unknown}"
+                space |= parameters
+    return space
