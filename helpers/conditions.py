@@ -1,10 +1,11 @@
-"""Conditions: what is special about a fine-tune is in its id.
+"""Conditions: what is special about a fine-tune is in its name.
 
-    parts("correct.full")           # ("correct", "full", 0, "")
-    parts("shuffle-67.n500.7b")     # ("shuffle-67", "", 500, "7b")
+    parse("shuffle-67.n500.7b")          # Condition(arm="shuffle-67", method="", traces=500, size="7b")
+    parse("shuffle-67").family, parse("shuffle-67").fraction     # "shuffle", 2/3
+    run_of("correct.full", 0), split_run("correct.full.s0")      # "correct.full.s0", ("correct.full", 0)
 
-A condition is an arm and, after dots, a method, a number of traces, a size of the model. `base` is the
-untouched model, `base.7b` the one of another size. With a seed it is a run, `correct.full.s0`.
+A condition is an arm and, after dots, a method, a number of traces and a model size. `base` is the
+untouched model, `base.7b` that of another size. A condition with a seed is a run; it names its files.
 """
 
 from __future__ import annotations
@@ -12,56 +13,79 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 METHODS = ("lora", "qlora", "full")
-NUMBER, SIZE = r"n[1-9][0-9]*", r"[1-9][0-9]*[mb]"  # of traces, of a model
-MoreSeeds = Mapping[str, Sequence[int]] | None  # of conditions, beside the seeds of all
+KINDS = {"method": "|".join(METHODS), "traces": "n[1-9][0-9]*", "size": "[1-9][0-9]*[mb]"}
+THIRDS = {33: 1 / 3, 67: 2 / 3}
+MoreSeeds = Mapping[str, Sequence[int]] | None  # of single conditions, in addition to everyone's seeds
 
 
-def parts(condition: str) -> tuple[str, str, int, str]:
-    """A condition's arm, method ("" for none), number of traces (0: all) and size of the model ("": usual).
+@dataclass(frozen=True)
+class Condition:
+    """An arm, and what differs from the recipe's usual method ("": as usual), traces (0: all) and size."""
 
-    ValueError for a part that is none of these, or that is there twice.
-    """
-    arm, *rest = condition.split(".")
+    arm: str
+    method: str = ""
+    traces: int = 0
+    size: str = ""
+
+    @property
+    def is_base(self) -> bool:
+        return self.arm == "base"
+
+    @property
+    def family(self) -> str:
+        """The perturbation without its fraction: "shuffle" for "shuffle-67", "correct" for "correct"."""
+        name, _, percent = self.arm.rpartition("-")
+        return name if re.fullmatch("[0-9]{1,2}|100", percent) else self.arm
+
+    @property
+    def percent(self) -> int:
+        """The percentage in the arm's name, 0 where it has none."""
+        return int(self.arm.removeprefix(f"{self.family}-")) if self.family != self.arm else 0
+
+    @property
+    def fraction(self) -> float:
+        """The share that is perturbed, 0 to 1; 33 and 67 stand for thirds."""
+        return THIRDS.get(self.percent, self.percent / 100)
+
+
+@lru_cache(maxsize=1024)
+def parse(name: str) -> Condition:
+    """The condition of a name; ValueError for a part that is unknown or there twice."""
+    arm, *parts = name.split(".")
     found: dict[str, str] = {}
-    for part in rest:
-        kinds = {
-            "method": part in METHODS,
-            "traces": re.fullmatch(NUMBER, part),
-            "size": re.fullmatch(SIZE, part),
-        }
-        kind = next((name for name, is_so in kinds.items() if is_so), None)
+    for part in parts:
+        kind = next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, part)), None)
         if kind is None:
-            raise ValueError(f"{condition!r}: unknown method {part!r}{nearest(part, METHODS)}")
+            raise ValueError(f"{name!r}: unknown method {part!r}{nearest(part, METHODS)}")
         if kind in found:
-            raise ValueError(f"{condition!r}: {found[kind]!r} and {part!r} are one {kind} too many")
+            raise ValueError(f"{name!r}: {found[kind]!r} and {part!r} are one {kind} too many")
         found[kind] = part
-    return arm, found.get("method", ""), int(found.get("traces", "n0")[1:]), found.get("size", "")
+    traces = int(found.get("traces", "n0")[1:])
+    return Condition(arm, found.get("method", ""), traces, found.get("size", ""))
 
 
-def arm_of(condition: str) -> str:
-    """The arm that a condition trains on: `correct.full` -> `correct`."""
-    return condition.partition(".")[0]
+def run_of(condition: str, seed: int) -> str:
+    """The name of a condition's run, which is also that of its files: `correct.full.s0`."""
+    return f"{condition}.s{seed}"
 
 
-def method_of(condition: str, default: str = "lora") -> str:
-    """The method in a condition's id: `correct.full` -> full; the default where none is named."""
-    return parts(condition)[1] or default
-
-
-def traces_of(condition: str) -> int:
-    """The number of traces in a condition's id: `correct.n20` -> 20; 0 (all) where none is named."""
-    return parts(condition)[2]
+def split_run(run: str) -> tuple[str, int]:
+    """The condition and the seed of a run's name."""
+    condition, _, seed = run.rpartition(".s")
+    return condition, int(seed)
 
 
 def seeds_of(condition: str, seeds: Sequence[int], more: MoreSeeds = None) -> list[int]:
-    """The seeds of a condition's runs: of a base 0 alone, of others the common ones and their own."""
-    return [0] if arm_of(condition) == "base" else [*seeds, *(more or {}).get(condition, [])]
+    """The seeds of a condition's runs: 0 alone for a base model, else everyone's and its own."""
+    return [0] if parse(condition).is_base else [*seeds, *(more or {}).get(condition, [])]
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """The end of an error line: the nearest valid name, or all of them where none is near."""
+    """The end of an error message: the closest valid name, or all of them where none is close."""
     valid = list(valid)
     near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
     return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(valid) or 'nothing'}"

@@ -20,6 +20,7 @@ import yaml
 
 from helpers.analysis.intervals import Difference
 from helpers.analysis.tables import Drawn, columns_of, contrast, rounded
+from helpers.conditions import parse
 
 REGISTERED = Path(__file__).with_name("claims.yaml")
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "inconclusive", "not run"
@@ -47,12 +48,6 @@ def read_claims(path: str | Path = REGISTERED) -> dict:
     return registered
 
 
-def fraction(condition: str) -> int:
-    """The percentage in a condition's name ("shuffle-67" is 67); 0 where it has none."""
-    tail = condition.rpartition("-")[2]
-    return int(tail) if tail.isdigit() else 0
-
-
 def slope(at: np.ndarray) -> np.ndarray:
     """The weights with which values at these places give their least-squares slope."""
     return (at - at.mean()) / ((at - at.mean()) ** 2).sum()
@@ -66,7 +61,7 @@ def weights(claim: dict, consistency: Mapping[str, float] | None = None) -> dict
     """
     left = claim["left"]
     if claim["rule"] == "falls":
-        return dict(zip(left, slope(np.array([fraction(c) for c in left]) / 100).tolist(), strict=True))
+        return dict(zip(left, slope(np.array([parse(c).percent for c in left]) / 100).tolist(), strict=True))
     if claim["rule"] == "rises":
         at = np.array([nan if consistency is None else consistency.get(c, nan) for c in left])
         return dict(zip(left, slope(at).tolist(), strict=True))

@@ -16,7 +16,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.analysis.claims import fraction
 from helpers.analysis.style import (
     GROUPS,
     INK,
@@ -33,6 +32,7 @@ from helpers.analysis.style import (
     ordered,
     rows_of,
 )
+from helpers.conditions import parse
 
 DASHES = ("-", "--", "-.", ":")
 
@@ -83,7 +83,7 @@ def draw_family(axes: Axes, rows: pd.DataFrame, kind: str, shift: float) -> None
     part = rows[[family(c) == kind for c in rows.index]]
     if part.empty:
         return
-    at = np.array([fraction(c) for c in part.index])
+    at = np.array([parse(c).percent for c in part.index])
     if kind == "wrong":  # whole traces, not a fraction of one
         at, shift = np.array([100]), 8
     part, at = part.iloc[np.argsort(at)], np.sort(at)

@@ -14,7 +14,6 @@ counts as cut where it neither closes its format nor ends like a sentence or a f
 from __future__ import annotations
 
 import json
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -29,6 +28,7 @@ from helpers.answers.boxed import final_answer
 from helpers.data.keywords import count_keywords
 from helpers.evaluation.benchmarks import as_text
 from helpers.evaluation.grading import STATUSES, grade
+from helpers.files import whole
 
 COMMIT = "9a750c725525201a16bcb2df386495da61371577"  # of the branch `corrupt`
 SOURCE = (
@@ -96,10 +96,8 @@ def download(folder: str | Path, models: list[str], source: str = SOURCE.format(
                         f"{url} cannot be reached ({error.reason}): "
                         f"set download = False to read what is in {folder}"
                     ) from None
-                path.parent.mkdir(parents=True, exist_ok=True)
-                partial = path.with_suffix(".partial")
-                partial.write_bytes(data)
-                os.replace(partial, path)
+                with whole(path) as partial:
+                    partial.write_bytes(data)
     return absent
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Sequence
 from html import unescape
@@ -24,9 +23,10 @@ from markupsafe import Markup, escape
 from helpers.analysis import style
 from helpers.analysis.claims import FAILS, HOLDS, NOT_RUN, UNDECIDED, read_claims
 from helpers.analysis.tables import read_csv, seed_counts
-from helpers.conditions import MoreSeeds, arm_of, seeds_of
+from helpers.conditions import MoreSeeds, parse, run_of, seeds_of
 from helpers.data.traces import Trace, read_table, read_traces
 from helpers.explorer import trace_view
+from helpers.files import write_text
 from helpers.perturbations.arms import perturb
 from helpers.perturbations.metrics import consistency
 
@@ -183,10 +183,7 @@ def render(output_dir: str | Path) -> str:
 def write_report(output_dir: str | Path) -> Path:
     """Write results/report.html below a run's folder, whole or not at all."""
     path = Path(output_dir) / "results" / "report.html"
-    html = render(output_dir)
-    partial = path.with_suffix(".partial")
-    partial.write_text(html, encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, render(output_dir))
     return path
 
 
@@ -200,7 +197,9 @@ def consistencies(output_dir: str | Path, conditions: Sequence[str], seeds: Sequ
     """
     rows = []
     for condition in conditions:
-        paths = [Path(output_dir) / "arms" / f"{arm_of(condition)}.s{seed}.parquet" for seed in seeds]
+        paths = [
+            Path(output_dir) / "arms" / f"{run_of(parse(condition).arm, seed)}.parquet" for seed in seeds
+        ]
         shares = [share for path in paths if path.exists() for share in trace_consistencies(path)]
         if shares:
             mean = float(np.nanmean(shares)) if not np.isnan(shares).all() else np.nan
@@ -209,19 +208,9 @@ def consistencies(output_dir: str | Path, conditions: Sequence[str], seeds: Sequ
 
 
 def trace_consistencies(path: str | Path) -> list[float]:
-    """Of each trace in an arm's file the consistency as `arm_metrics.metrics` has it; nan without pairs."""
-    table = read_table(path).select(["id", "origin"]).to_pydict()
-    rows = zip(table["id"], table["origin"], strict=True)
-    return [consistency([place(origin, own) for origin in origins]) for own, origins in rows]
-
-
-def place(origin: str, own: str) -> tuple[str, int]:
-    """The trace and index that a step came from: of "moved 5", or of "foreign countdown-train-17 4"."""
-    change, source = origin.split(" ", 1)
-    if change != "foreign":
-        return own, int(source)
-    trace, _, index = source.rpartition(" ")
-    return trace, int(index)
+    """Of each trace in an arm's file the consistency as `metrics.metrics` has it; nan without pairs."""
+    table = read_table(path).select(["origin"]).to_pydict()
+    return [consistency([(step["trace"], step["index"]) for step in steps]) for steps in table["origin"]]
 
 
 def training_curves(
@@ -234,7 +223,7 @@ def training_curves(
     rows = []
     for condition in conditions:
         for seed in seeds_of(condition, seeds, more_seeds):
-            path = Path(output_dir) / "adapters" / f"{condition}.s{seed}" / "training.json"
+            path = Path(output_dir) / "adapters" / run_of(condition, seed) / "training.json"
             if path.exists():
                 logged = pd.DataFrame(json.loads(path.read_text())["loss"])
                 part = np.arange(len(logged)) * POINTS // max(len(logged), POINTS)

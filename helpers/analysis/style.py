@@ -15,7 +15,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.analysis.claims import fraction
+from helpers.conditions import parse
 
 # The report swaps these three for the page's own colours, so nothing else may use them.
 INK, LINE, SURFACE = "#1f2328", "#d0d7de", "#ffffff"
@@ -54,8 +54,7 @@ STYLE = {
 
 def family(condition: str) -> str:
     """What a condition is a fraction of ("shuffle" for "shuffle-67"); itself where it is none."""
-    name, _, tail = condition.rpartition("-")
-    return name if tail.isdigit() else condition
+    return condition if "." in condition else parse(condition).family
 
 
 def group(condition: str) -> str:
@@ -88,7 +87,7 @@ def ordered(conditions: Iterable[str]) -> list[str]:
     for name, families in GROUPS.items():
         here = [c for c in conditions if group(c) == name]
         known = {f: i for i, f in enumerate(families)}
-        here.sort(key=lambda c: (known.get(family(c), len(known)), fraction(c)))
+        here.sort(key=lambda c: (known.get(family(c), len(known)), parse(c).percent))
         result += [f"# {name}", *here] if here else []
     return result
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from helpers.analysis import intervals
 from helpers.analysis.intervals import Difference
-from helpers.conditions import MoreSeeds, arm_of, seeds_of
+from helpers.conditions import MoreSeeds, parse, run_of, seeds_of
 from helpers.data.traces import read_table
 
 COLUMNS = ("condition", "seed", "benchmark", "problem_id", "correct", "finished", "tokens", "keywords")
@@ -44,7 +44,7 @@ def read_scores(
     found, missing = [], []
     for condition in conditions:
         for seed in seeds_of(condition, seeds, more_seeds):
-            path = Path(output_dir) / "scores" / f"{condition}.s{seed}.parquet"
+            path = Path(output_dir) / "scores" / f"{run_of(condition, seed)}.parquet"
             if together is not None:
                 table = together[(together.condition == condition) & (together.seed == seed)]
             else:
@@ -131,14 +131,14 @@ def contrast(drawn: Drawn, weights: dict[str, float]) -> Difference:
 
     Seeds that every trained condition has are used; ValueError where there is none.
     """
-    trained = [set(drawn.answers[c].index) for c in weights if arm_of(c) != "base"]
+    trained = [set(drawn.answers[c].index) for c in weights if not parse(c).is_base]
     seeds = sorted(set.intersection(*trained)) if trained else [0]
     if not seeds:
         raise ValueError(f"{', '.join(weights)} have no seed in common: train the missing ones")
     values, means = np.zeros((1, 1)), np.zeros((1, 1))
     for condition, weight in weights.items():
         table = drawn.answers[condition]
-        rows = [0] if arm_of(condition) == "base" else table.index.get_indexer(seeds)
+        rows = [0] if parse(condition).is_base else table.index.get_indexer(seeds)
         values = values + weight * table.to_numpy()[rows]
         means = means + weight * drawn.means[condition][:, rows]
     return intervals.difference(values, means, reach=sum(map(abs, weights.values())) / 2)
@@ -205,7 +205,7 @@ def differences(drawn: dict[str, Drawn], margin: float, paper: pd.DataFrame | No
 
 def seed_counts(grid: pd.DataFrame, benchmark: str) -> tuple[int, dict[int, list[str]]]:
     """How many seeds the trained conditions of a grid have, and by larger numbers those that have more."""
-    rows = grid[(grid.benchmark == benchmark) & (grid.condition.map(arm_of) != "base")]
+    rows = grid[(grid.benchmark == benchmark) & ~grid.condition.map(lambda c: parse(c).is_base)]
     common = int(rows.seeds.min()) if len(rows) else 1
     more = rows[rows.seeds > common].groupby("seeds", sort=False).condition.agg(list)
     return common, {int(seeds): conditions for seeds, conditions in more.items()}

@@ -12,7 +12,6 @@ enough steps, is the problem new, and in no benchmark.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +27,7 @@ from helpers.data.keywords import count_keywords
 from helpers.data.segmentation import segment
 from helpers.data.sources import Candidate, Numbered, Row
 from helpers.data.traces import KINDS, SKY, Frame, Trace, parse, write_traces
+from helpers.files import write_text
 
 BATCH = 500  # rows whose answers are judged together
 
@@ -257,9 +257,3 @@ def write_collected(collected: Collected, folder: str | Path) -> dict[str, list[
             + f"; {folder / 'aside.jsonl'} has the reason of each"
         )
     return traces
-
-
-def write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    os.replace(partial, path)

@@ -12,7 +12,6 @@ written one by one join as paragraphs. A trace with `kind="short"` is its soluti
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from helpers.answers.boxed import PLACEHOLDER, boxes
+from helpers.files import whole
 
 SEPARATOR = "\n\n"
 THINK, END_THINK = "<think>", "</think>"
@@ -182,11 +182,8 @@ def boxed_irregularities(solution: str) -> tuple[str, ...]:
 
 def write_table(table: pa.Table, path: str | Path) -> None:
     """Write a Parquet file that is either complete or not there."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, partial)
-    os.replace(partial, path)
+    with whole(path) as partial:
+        pq.write_table(table, partial)
 
 
 def read_table(path: str | Path) -> pa.Table:

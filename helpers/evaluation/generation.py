@@ -10,8 +10,8 @@ and vllm_engine.py has the other one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,12 @@ from transformers.cache_utils import DynamicLayer
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from helpers.evaluation.context import capped, positions, rooms
+from helpers.evaluation.journal import Request, Response
 from helpers.training import models
 from helpers.training.models import prompt_text
 
 COMPACT_EVERY = 8
 ROOM = 64  # tokens
-
-
-@dataclass(frozen=True)
-class Response:
-    """A response, its length in tokens (end token not counted), and whether it ended by itself."""
-
-    text: str
-    tokens: int
-    finished: bool
 
 
 def generate(
@@ -230,7 +222,7 @@ def choose(
 
 
 def respond(
-    requests: Sequence[dict[str, Any]],
+    requests: Sequence[Request],
     base_model: str,
     adapters: str | Path,
     batch_size: int = 128,
@@ -238,20 +230,18 @@ def respond(
 ) -> Iterator[tuple[int, Response]]:
     """The transformers engine: each request's number and response, as they finish.
 
-    A request has condition, seed, benchmark, problem, system, max_new_tokens, temperature and sample_seed;
-    requests that share the first three stand together, and share batches. One model is loaded at a time, a
-    LoRA adapter merged into it.
+    Consecutive requests with the same condition, seed, benchmark and limits share batches. One model is
+    loaded at a time, with its LoRA adapter merged into it.
     """
+    alike = attrgetter("condition", "seed", "benchmark", "max_new_tokens", "temperature")
     loaded: tuple[Any, ...] = ()
-    names = ("condition", "seed", "benchmark", "max_new_tokens", "temperature")
-    for values, group in groupby(enumerate(requests), key=lambda pair: [pair[1][name] for name in names]):
-        condition, seed, _, limit, heat = values
+    for (condition, seed, _, limit, heat), group in groupby(enumerate(requests), lambda pair: alike(pair[1])):
         if loaded[:2] != (condition, seed):
-            loaded = ()  # the one before is given up before the next is loaded
+            loaded = ()  # frees the previous model before the next is loaded
             loaded = (condition, seed, *models.load_condition(base_model, Path(adapters), condition, seed))
         model, tokenizer = loaded[2:]
         part = list(group)
-        texts = [prompt_text(tokenizer, r["problem"], r.get("system")) for _, r in part]
-        seeds = [r["sample_seed"] for _, r in part]
+        texts = [prompt_text(tokenizer, r.prompt, r.system) for _, r in part]
+        seeds = [r.sample_seed for _, r in part]
         for k, response in stream(model, tokenizer, texts, limit, batch_size, batch_tokens, heat, seeds):
             yield part[k][0], response

@@ -17,21 +17,53 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from helpers.conditions import arm_of
+from helpers.conditions import parse, run_of
 from helpers.data.traces import write_table
 from helpers.evaluation.benchmarks import prompt
-from helpers.evaluation.generation import Response
-from helpers.files import contents, digest, sha256
+from helpers.files import contents, digest, sha256, write_text
 
 SYNC_EVERY = 2.0  # seconds between the moments at which lines are forced onto the disk
 
-Request = dict[str, Any]
+
+@dataclass(frozen=True)
+class Request:
+    """One response to ask for. The model sees `prompt`; `key` stands for all that the response depends on."""
+
+    condition: str
+    seed: int
+    benchmark: str
+    problem_id: str
+    prompt: str
+    system: str | None
+    sample: int
+    sample_seed: int
+    max_new_tokens: int
+    temperature: float
+    key: str = ""
+    problem: str = ""
+    answer: str = ""
+    tolerance: float = 0.0
+
+    @property
+    def run(self) -> str:
+        return run_of(self.condition, self.seed)
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response, its length in tokens (end token not counted), and whether it ended by itself."""
+
+    text: str
+    tokens: int
+    finished: bool
+
+
 Engine = Callable[[Sequence[Request]], Iterator[tuple[int, Response]]]
 
 
@@ -57,46 +89,34 @@ def requests(
     for row in problems.to_pylist():
         entry = json.loads(row["answer"])["entry"] if benchmark.startswith("livecodebench") else None
         for sample in range(samples):
-            request = {
-                "condition": condition,
-                "seed": seed,
-                "benchmark": benchmark,
-                "problem_id": row["id"],
-                "problem": prompt(benchmark, row["problem"], entry),
-                "system": system,
-                "sample": sample,
-                "sample_seed": digest([benchmark, row["id"], sample], 4),
-                "max_new_tokens": max_new_tokens,
-                "temperature": temperature,
-            }
-            request["key"] = digest([model, *request.values()], 12)
-            made.append(request | {"asked": row["problem"], "answer": row["answer"]} | extras(row))
+            asked = Request(
+                condition, seed, benchmark, row["id"], prompt(benchmark, row["problem"], entry), system,
+                sample, digest([benchmark, row["id"], sample], 4), max_new_tokens, temperature,
+            )  # fmt: skip
+            key = digest([model, *astuple(asked)[:10]], 12)
+            graded = {name: row[name] for name in ("problem", "answer", "tolerance") if row.get(name)}
+            made.append(replace(asked, key=key, **graded))
     return made
-
-
-def extras(row: dict[str, Any]) -> dict[str, Any]:
-    """What grading needs beyond the answer, where there is any."""
-    return {"tolerance": row["tolerance"]} if row.get("tolerance") else {}
 
 
 def fingerprint(base_model: str, adapters: str | Path, condition: str, seed: int) -> str:
     """A digest of the models' files that a condition's responses depend on."""
-    adapter = Path(adapters) / f"{condition}.s{seed}"
-    trained = arm_of(condition) != "base" and adapter.is_dir()
+    adapter = Path(adapters) / run_of(condition, seed)
+    trained = not parse(condition).is_base and adapter.is_dir()
     return digest([contents(base_model), contents(adapter) if trained else ""])
 
 
 def complete(todo: Sequence[Request], engine: Engine, folder: str | Path) -> list[Response]:
     """The responses to requests, in their order: stored or in the journal already, else from the engine."""
-    paths = {run_of(r): Path(folder) / f"{run_of(r)}.jsonl" for r in todo}
+    paths = {r.run: Path(folder) / f"{r.run}.jsonl" for r in todo}
     found = {key: response for path in paths.values() for key, response in answered(path).items()}
-    missing = [r for r in todo if r["key"] not in found]
+    missing = [r for r in todo if r.key not in found]
     if missing:
         files = {run: reopened(path) for run, path in paths.items()}
         synced = time.monotonic()
         try:
             for i, response in engine(missing):
-                key, file = missing[i]["key"], files[run_of(missing[i])]
+                key, file = missing[i].key, files[missing[i].run]
                 line = {"key": key, **vars(response)}
                 os.write(file, json.dumps(line).encode() + b"\n")
                 found[key] = response
@@ -107,19 +127,14 @@ def complete(todo: Sequence[Request], engine: Engine, folder: str | Path) -> lis
         finally:
             for file in files.values():
                 os.close(file)
-    unanswered = [r for r in todo if r["key"] not in found]
+    unanswered = [r for r in todo if r.key not in found]
     if unanswered:
         first = unanswered[0]
         raise RuntimeError(
             f"the engine gave no response to {len(unanswered)} of {len(todo)} requests, "
-            f"first {first['benchmark']} {first['problem_id']}: run again to ask for those alone"
+            f"first {first.benchmark} {first.problem_id}: run again to ask for those alone"
         )
-    return [found[r["key"]] for r in todo]
-
-
-def run_of(request: Request) -> str:
-    """The name of the run that a request belongs to: `correct.full.s0`."""
-    return f"{request['condition']}.s{request['seed']}"
+    return [found[r.key] for r in todo]
 
 
 def answered(path: Path) -> dict[str, Response]:
@@ -146,9 +161,9 @@ def plan_of(path: Path) -> Path:
 
 def missing(todo: Sequence[Request], folder: str | Path) -> str:
     """In a line, what is left to ask of one run's requests, and whether what is stored is of another plan."""
-    path = Path(folder) / f"{run_of(todo[0])}.jsonl"
+    path = Path(folder) / f"{todo[0].run}.jsonl"
     found = answered(path)
-    left = sum(r["key"] not in found for r in todo)
+    left = sum(r.key not in found for r in todo)
     if not left:
         return f"{len(todo)} responses stored, none to ask for"
     line = f"{left} of {len(todo)} responses to ask for"
@@ -160,10 +175,8 @@ def missing(todo: Sequence[Request], folder: str | Path) -> str:
 def store(todo: Sequence[Request], responses: Sequence[Response], path: Path) -> None:
     """Write one run's table, then the keys of its rows for later runs; the journal is needed no more."""
     write_table(table(todo, responses), path)
-    keys = {"table": sha256(path), "keys": [r["key"] for r in todo]}
-    partial = plan_of(path).with_suffix(".partial")
-    partial.write_text(json.dumps(keys))
-    os.replace(partial, plan_of(path))
+    keys = {"table": sha256(path), "keys": [r.key for r in todo]}
+    write_text(plan_of(path), json.dumps(keys))
     path.with_suffix(".jsonl").unlink(missing_ok=True)
 
 
@@ -191,13 +204,13 @@ def reopened(path: Path) -> int:
 
 
 def table(todo: Sequence[Request], responses: Sequence[Response]) -> pa.Table:
-    """A row a response, beside the problem's own columns; sample and its seed where there may be several."""
+    """One row per response with what grading needs; sample and its seed where there may be several."""
     rows = []
     for r, response in zip(todo, responses, strict=True):
-        row = {k: r[k] for k in ("benchmark", "problem_id")}
-        row |= {"problem": r["asked"], "answer": r["answer"]}
-        row |= {"tolerance": r["tolerance"]} if "tolerance" in r else {}
-        row |= {k: r[k] for k in ("sample", "sample_seed")} if r["temperature"] > 0 else {}
+        names = ["benchmark", "problem_id", "problem", "answer"]
+        names += ["tolerance"] if r.tolerance else []
+        names += ["sample", "sample_seed"] if r.temperature > 0 else []
+        row = {name: getattr(r, name) for name in names}
         row |= {"response": response.text, "tokens": response.tokens, "finished": response.finished}
         rows.append(row)
     columns = list(dict.fromkeys(name for row in rows for name in row))

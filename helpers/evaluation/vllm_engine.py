@@ -20,14 +20,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from helpers.conditions import arm_of
+from helpers.conditions import parse, run_of
 from helpers.evaluation.context import capped, positions, rooms
-from helpers.evaluation.generation import Response
+from helpers.evaluation.journal import Request, Response
 from helpers.training.memory import config_of
 from helpers.training.models import prompt_text
 
@@ -37,7 +38,7 @@ NOTE = b"note: "  # begins a line that a process has for the reader
 
 
 def respond(
-    requests: Sequence[dict[str, Any]],
+    requests: Sequence[Request],
     base_model: str,
     adapters: str | Path,
     tensor_parallel: int = 1,
@@ -54,11 +55,11 @@ def respond(
     groups: dict[tuple[str, bool, bool], list[dict[str, Any]]] = {}
     on_cpu = not torch.cuda.is_available()
     for i, request in enumerate(requests):
-        run = Path(adapters) / f"{request['condition']}.s{request['seed']}"
-        trained, lora = arm_of(request["condition"]) != "base", (run / "adapter_config.json").exists()
+        run = Path(adapters) / run_of(request.condition, request.seed)
+        trained, lora = not parse(request.condition).is_base, (run / "adapter_config.json").exists()
         served = trained and lora and not merged
         model = str(run) if trained and not served else str(base_model)
-        entry = dict(request) | {"number": i, "adapter": str(run) if served else None}
+        entry = asdict(request) | {"number": i, "adapter": str(run) if served else None}
         # on a CPU vLLM 0.32 gives the base what stands beside an adapter that adapter too (its pull 48421)
         groups.setdefault((model, trained and lora and merged, served and on_cpu), []).append(entry)
     for (model, merge, _), part in groups.items():
@@ -186,7 +187,7 @@ def work(job: dict[str, Any], answers: Any) -> None:
 
     requests = job["requests"]
     tokenizer = models.tokenizer_of(job["model"])
-    texts = [prompt_text(tokenizer, r["problem"], r["system"]) for r in requests]
+    texts = [prompt_text(tokenizer, r["prompt"], r["system"]) for r in requests]
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     adapters = sorted({r["adapter"] for r in requests if r["adapter"]})
     ranks = [json.loads(Path(a, "adapter_config.json").read_text())["r"] for a in adapters]

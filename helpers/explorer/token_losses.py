@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from helpers.conditions import split_run
 from helpers.data.traces import Trace, spaced
 from helpers.evaluation.context import positions
 from helpers.explorer.trace_view import (
@@ -149,10 +150,8 @@ def reader(base_model: str | Path, adapters: str | Path) -> Read:
 
     @lru_cache(maxsize=1)
     def load(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        condition, _, seed = name.rpartition(".s")
-        return models.load_condition(
-            base_model, Path(adapters), condition or name, int(seed) if condition else 0
-        )
+        condition, seed = (name, 0) if name == "base" else split_run(name)
+        return models.load_condition(base_model, Path(adapters), condition, seed)
 
     @lru_cache(maxsize=256)
     def read(name: str, problem: str, response: str) -> TokenLosses:

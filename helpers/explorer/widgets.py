@@ -20,6 +20,7 @@ import ipywidgets
 import pandas as pd
 from tokenizers import Tokenizer
 
+from helpers.conditions import Condition
 from helpers.data.traces import Trace
 from helpers.explorer import responses
 from helpers.explorer.trace_view import Tokens, render
@@ -178,13 +179,12 @@ class Chooser:
         if not self.by_kind:
             raise ValueError("there are no traces to explore: run notebook 01 first")
         name, _ = parse_arm(arm)
-        percent = 0 if name in UNTOUCHED else int(arm.rpartition("-")[2])
         names = [*(kind for kind in UNTOUCHED if kind in self.by_kind), *PERTURBATIONS]
         if name not in names:
             raise ValueError(f"the arm {arm!r} needs {name} traces, and there are none")
         self.name = ipywidgets.Dropdown(options=names, value=name, description="arm", layout=FIELD)
         self.percent = ipywidgets.IntSlider(
-            value=percent, min=0, max=100, description="per cent", continuous_update=live
+            value=Condition(arm).percent, min=0, max=100, description="per cent", continuous_update=live
         )
         self.seed = ipywidgets.BoundedIntText(value=seed, min=0, max=2**31, description="seed", layout=FIELD)
         place = self.place(trace)

@@ -7,7 +7,6 @@ The bytes depend on the traces, the arm and the seed alone, not on the number of
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
@@ -17,27 +16,31 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from helpers.conditions import run_of
 from helpers.data.traces import Trace
+from helpers.files import whole
 from helpers.perturbations.arms import PARTS, Perturbed, perturb
 
+ORIGIN = pa.struct([("change", pa.string()), ("trace", pa.string()), ("index", pa.int32())])
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "problem", "solution", "kind", "response")),
-        *((name, pa.list_(pa.string())) for name in ("steps", "origin")),
+        ("steps", pa.list_(pa.string())),
+        ("origin", pa.list_(ORIGIN)),
     ]
 )
 ROWS = 1000  # of a row group: what a process holds of an arm's texts at once
 
 
 def arm_table(perturbed: Sequence[Perturbed]) -> pa.Table:
-    """Perturbed traces as rows, columns as in `SCHEMA`; `origin` has an entry a step."""
+    """Perturbed traces as rows, columns as in `SCHEMA`; `origin` says where each step came from."""
     columns = (
         *([getattr(p.trace, name) for p in perturbed] for name in ("id", "problem")),
         [p.solution for p in perturbed],
         [p.trace.kind for p in perturbed],
         [p.response for p in perturbed],
         [[s.text for s in p.steps] for p in perturbed],
-        [[s.origin for s in p.steps] for p in perturbed],
+        [[{"change": s.change, "trace": s.trace, "index": s.index} for s in p.steps] for p in perturbed],
     )
     return pa.Table.from_arrays(
         [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
@@ -49,17 +52,11 @@ def write_arm(perturbed: Iterable[Perturbed], path: str | Path) -> int:
 
     At most `ROWS` perturbed traces are in memory at a time.
     """
-    path, rows, rest = Path(path), 0, iter(perturbed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with pq.ParquetWriter(partial, SCHEMA) as writer:
-            while part := list(islice(rest, ROWS)):
-                writer.write_table(arm_table(part))
-                rows += len(part)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    rows, rest = 0, iter(perturbed)
+    with whole(path) as partial, pq.ParquetWriter(partial, SCHEMA) as writer:
+        while part := list(islice(rest, ROWS)):
+            writer.write_table(arm_table(part))
+            rows += len(part)
     return rows
 
 
@@ -95,7 +92,7 @@ def write_arms(
 
 
 def write_one(arm: str, traces: Mapping[str, Sequence[Trace]], seed: int, folder: str | Path) -> int:
-    return write_arm(make_arm(traces, arm, seed), Path(folder) / f"{arm}.s{seed}.parquet")
+    return write_arm(make_arm(traces, arm, seed), Path(folder) / f"{run_of(arm, seed)}.parquet")
 
 
 received: tuple = ()  # what a worker process got once: traces, seed, folder

@@ -18,10 +18,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from helpers.conditions import Condition
 from helpers.data.traces import Trace, render
 from helpers.perturbations.content import digits, filler, keywords, numbers, propagated
 from helpers.perturbations.steps import Arm, Step
@@ -57,7 +57,6 @@ WITH_SOLUTION = ("numbers",)  # arms that get the solution as a last step, with 
 UNTOUCHED = ("correct", "wrong", "short")  # arms that train on the traces of that kind as they are
 # Arms that train on the correct traces of one part of their source: by people in four stages, or by a model.
 PARTS = (*(f"human_stage{i}" for i in (1, 2, 3, 4)), "qwq_32b_preview")
-THIRDS = {"33": 1 / 3, "67": 2 / 3}
 # Table 2 of the paper, and the short traces of its Table 4.
 ARMS = (
     "correct",
@@ -81,9 +80,9 @@ def parse_arm(arm: str) -> tuple[str, float]:
     """
     if arm in UNTOUCHED + PARTS:
         return arm, 0.0
-    name, _, percent = arm.rpartition("-")
-    if name in PERTURBATIONS and re.fullmatch("[0-9]{1,2}|100", percent):
-        return name, THIRDS.get(percent, int(percent) / 100)
+    asked = Condition(arm)
+    if asked.family != arm and asked.family in PERTURBATIONS:
+        return asked.family, asked.fraction
     known = [*ARMS, *CONTROLS, *PARTS, *(f"{name}-100" for name in PERTURBATIONS)]
     nearest = difflib.get_close_matches(arm, known, n=1, cutoff=0)[0]
     raise ValueError(f"there is no arm {arm!r}: did you mean {nearest!r}?")

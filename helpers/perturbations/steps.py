@@ -2,7 +2,7 @@
 
     Step(text="8+20=28. No 11.", trace="countdown-train-7", index=3, change="moved")
 
-A step knows where it came from; `origin` says it in words and goes into an arm's file.
+A step knows where it came from, and keeps that in an arm's file.
 """
 
 from __future__ import annotations
@@ -25,12 +25,6 @@ class Step:
     trace: str
     index: int
     change: str = "kept"
-
-    @property
-    def origin(self) -> str:
-        """The provenance in words: "kept 3", "moved 5", "edited 2", "foreign countdown-train-17 4"."""
-        source = f"{self.trace} " if self.change == "foreign" else ""
-        return f"{self.change} {source}{self.index}"
 
 
 Arm = Callable[[Sequence[Step], float, random.Random, Sequence[Trace]], list[Step]]

@@ -22,7 +22,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from helpers.conditions import arm_of
+from helpers.conditions import parse, run_of
 from helpers.data.traces import END_THINK, SKY, THINK
 
 # A thought that a chat template opens at its end, or opens and closes.
@@ -100,9 +100,9 @@ def load_condition(
 
     Raises ValueError where the condition has not been trained.
     """
-    if arm_of(condition) == "base":
+    if parse(condition).is_base:
         return load(base)
-    folder = adapters / f"{condition}.s{seed}"
+    folder = adapters / run_of(condition, seed)
     if (folder / "adapter_config.json").exists():
         model, tokenizer = load(base)
         return PeftModel.from_pretrained(model, folder).merge_and_unload(), tokenizer

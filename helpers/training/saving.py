@@ -24,7 +24,8 @@ from huggingface_hub import HfApi, ModelCard, ModelCardData
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
-from helpers.files import digest
+from helpers.conditions import run_of
+from helpers.files import digest, write_text
 
 SEAL = "seal.json"
 
@@ -58,9 +59,7 @@ def seal(folder: Path, seconds: float) -> None:
         "seconds": round(seconds, 1),
         "files": {str(p.relative_to(folder)): p.stat().st_size for p in paths},
     }
-    partial = folder / f".{SEAL}"
-    partial.write_text(json.dumps(found, indent=1))
-    os.replace(partial, folder / SEAL)
+    write_text(folder / SEAL, json.dumps(found, indent=1))
 
 
 def fault(folder: Path) -> str:
@@ -169,7 +168,7 @@ def card(record: dict[str, Any]) -> ModelCard:
     loss = record.get("loss") or []
     ends = {"first_loss": loss[0]["loss"], "last_loss": loss[-1]["loss"]} if loss else {}
     record = record | {key: round(value, 4) for key, value in ends.items()}
-    name = f"{record.get('condition', 'model')}.s{record.get('seed', 0)}"
+    name = run_of(record.get("condition", "model"), record.get("seed", 0))
     what = "All weights fine-tuned" if record.get("method") == "full" else "A LoRA adapter"
     rows = [f"| {words} | {shown(record[key])} |" for key, words in ABOUT.items() if key in record]
     base = str(record.get("base_model", ""))

@@ -27,6 +27,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from helpers import devices
+from helpers.conditions import run_of
 from helpers.evaluation import context
 from helpers.processes import die_with_parent, quiet_environment, socket_folder
 from helpers.workflow import provenance, warm
@@ -122,7 +123,7 @@ def run_stage(
     `config` is for the Snakefile, `variables` are for the environment of its jobs.
     """
     out = Path("outputs", recipe["recipe"])
-    first = [run for run in recipes.runs(recipe) if run in ("base.s0", f"correct.s{recipe['seeds'][0]}")]
+    first = [run for run in recipes.runs(recipe) if run in ("base.s0", run_of("correct", recipe["seeds"][0]))]
     command = [sys.executable, "-m", "snakemake", target, "--snakefile", "notebooks/Snakefile"]
     command += ["--cores", str(cores), "--config", *config]
     command += ["--resources", f"gpu={len(devices.visible())}"]

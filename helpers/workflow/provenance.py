@@ -8,7 +8,6 @@ Times stand here and nowhere else, so that the tables of two runs can be equal b
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -20,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from helpers.files import digest, write_text
+
 PACKAGES = (
     *("torch", "transformers", "trl", "peft", "datasets", "accelerate", "numpy", "scipy", "pandas"),
     *("pyarrow", "papermill", "snakemake", "latex2sympy2_extended", "vllm", "bitsandbytes"),
@@ -29,13 +30,9 @@ PACKAGES = (
 def write(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float) -> None:
     """Write results/manifest.json and results/recipe.yaml below a run, each of them whole or not at all."""
     lines = yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=110)
-    for name, text in {
-        "recipe.yaml": lines,
-        "manifest.json": json.dumps(manifest(recipe, out, cores, wall_seconds), indent=1) + "\n",
-    }.items():
-        partial = out / "results" / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, out / "results" / name)
+    write_text(out / "results" / "recipe.yaml", lines)
+    found = manifest(recipe, out, cores, wall_seconds)
+    write_text(out / "results" / "manifest.json", json.dumps(found, indent=1) + "\n")
 
 
 def manifest(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float) -> dict[str, Any]:
@@ -47,7 +44,7 @@ def manifest(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float)
     times = notebook_seconds(out)
     return {
         "recipe": recipe["recipe"],
-        "recipe_sha256": hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
+        "recipe_sha256": digest(recipe, 32),
         "parameters": recipe,
         "seeds": recipe["seeds"],
         "traces_from": traces_from(out),

@@ -29,7 +29,7 @@ from typing import Any
 
 import yaml
 
-from helpers.conditions import SIZE, arm_of, nearest, parts, seeds_of
+from helpers.conditions import KINDS, nearest, parse, run_of, seeds_of
 from helpers.perturbations.arms import parse_arm
 
 NOTEBOOKS = ("01_data_preparation", "02_perturbations", "03_lora_training", "04_evaluation", "05_analysis")
@@ -127,7 +127,7 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
     check_base_model("base_model", recipe["base_model"], folder)
     recipe["base_model"] = os.path.expanduser(recipe["base_model"])
     for size, name in recipe["models"].items():
-        if not re.fullmatch(SIZE, str(size)):
+        if not re.fullmatch(KINDS["size"], str(size)):
             raise ValueError(f"models: {size!r} is no size: a number and m or b, as in 500m or 7b")
         check_type(f"models: {size}", name, "")
         check_base_model(f"models: {size}", name, folder)
@@ -159,13 +159,15 @@ def check_more_seeds(condition: str, more: Any, recipe: dict[str, Any]) -> None:
 def check_condition(condition: str, sizes: Iterable[str] = ()) -> None:
     """ValueError unless a condition is an arm with method, number of traces and size of these `sizes`."""
     try:
-        arm, method, _, size = parts(condition)
-        if arm != "base":
-            parse_arm(arm)
-        elif condition not in ("base", f"base.{size}"):
+        asked = parse(condition)
+        if not asked.is_base:
+            parse_arm(asked.arm)
+        elif asked.method or asked.traces:
             raise ValueError(f"{condition!r}: the base is not trained, so it has a size at most")
-        if size and size not in sizes:
-            raise ValueError(f"{condition!r}: no model of size {size!r} in models{nearest(size, sizes)}")
+        if asked.size and asked.size not in sizes:
+            raise ValueError(
+                f"{condition!r}: no model of size {asked.size!r} in models{nearest(asked.size, sizes)}"
+            )
     except ValueError as error:
         raise ValueError(f"conditions: {error}") from error
 
@@ -233,7 +235,7 @@ def describe(value: Any) -> str:
 
 def base_model_of(recipe: dict[str, Any], condition: str) -> str:
     """The model that a condition starts from: of `models` where its id names a size."""
-    size = parts(condition)[3]
+    size = parse(condition).size
     return recipe["models"][size] if size else recipe["base_model"]
 
 
@@ -245,14 +247,14 @@ def all_seeds(recipe: dict[str, Any]) -> list[int]:
 
 def runs(recipe: dict[str, Any]) -> list[str]:
     """What is evaluated, CONDITION.sSEED each: a base once, every other condition with each of its seeds."""
-    bases = [f"{c}.s0" for c in recipe["conditions"] if arm_of(c) == "base"]
+    bases = [run_of(c, 0) for c in recipe["conditions"] if parse(c).is_base]
     own = {c: seeds_of(c, recipe["seeds"], recipe["more_seeds"]) for c in trained(recipe)}
-    return bases + [f"{c}.s{seed}" for seed in all_seeds(recipe) for c in own if seed in own[c]]
+    return bases + [run_of(c, seed) for seed in all_seeds(recipe) for c in own if seed in own[c]]
 
 
 def trained(recipe: dict[str, Any]) -> list[str]:
     """The conditions that are fine-tuned: all but the bases."""
-    return [c for c in recipe["conditions"] if arm_of(c) != "base"]
+    return [c for c in recipe["conditions"] if not parse(c).is_base]
 
 
 def jobs(recipe: dict[str, Any]) -> list[str]:
@@ -261,7 +263,7 @@ def jobs(recipe: dict[str, Any]) -> list[str]:
     return [
         NOTEBOOKS[0],
         *(f"{NOTEBOOKS[1]}.s{seed}" for seed in all_seeds(recipe)),
-        *(f"{NOTEBOOKS[2]}.{run}" for run in evaluated if arm_of(run) != "base"),
+        *(f"{NOTEBOOKS[2]}.{run}" for run in evaluated if not run.startswith("base.")),
         *(f"{NOTEBOOKS[3]}.{run}" for run in evaluated),
         NOTEBOOKS[4],
     ]

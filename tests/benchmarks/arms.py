@@ -80,7 +80,11 @@ def by_map(path: Path, n: int, folder: Path, processes: int) -> float:
         trace = Trace(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
         made = perturb(trace, arm, 0, pool)
         steps = [s.text for s in made.steps]
-        return {"steps": steps, "origin": [s.origin for s in made.steps], "response": made.response}
+        return {
+            "steps": steps,
+            "origin": [{"change": s.change, "trace": s.trace, "index": s.index} for s in made.steps],
+            "response": made.response,
+        }
 
     started = time.perf_counter()
     for arm in TABLE_2:

@@ -96,8 +96,7 @@ def test_the_transformers_engine_stays_within_the_positions(short, capsys):
     model, tokenizer = models.load(short)
     model.generation_config.eos_token_id = None
     prompts = [
-        generation.prompt_text(tokenizer, text * n)
-        for n, text in ((1, TEXTS[0]), (1, TEXTS[1]), (9, TEXTS[1]))
+        models.prompt_text(tokenizer, text * n) for n, text in ((1, TEXTS[0]), (1, TEXTS[1]), (9, TEXTS[1]))
     ]
     lengths = [len(ids) for ids in tokenizer(prompts)["input_ids"]]
     found = dict(generation.stream(model, tokenizer, prompts, 500))

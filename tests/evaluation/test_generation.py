@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from helpers.data import puzzles
 from helpers.evaluation import generation, journal, vllm_engine
-from helpers.evaluation.generation import Response
+from helpers.evaluation.journal import Response
 from helpers.training import models
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +40,8 @@ def counting(seen: list, until: int | None = None):
         for i, request in enumerate(todo):
             if until is not None and len(seen) == until:
                 raise KeyboardInterrupt
-            seen.append(request["key"])
-            yield i, Response(request["problem"], 3, True)
+            seen.append(request.key)
+            yield i, Response(request.prompt, 3, True)
 
     return engine
 
@@ -52,7 +52,7 @@ def test_a_stopped_run_goes_on_where_it_was_and_asks_nothing_twice(tmp_path):
         journal.complete(todo, counting(seen, until=5), tmp_path)
     responses = journal.complete(todo, counting(seen), tmp_path)
     assert len(seen) == len(set(seen)) == len(todo) == 12
-    assert [r.text for r in responses] == [r["problem"] for r in todo]
+    assert [r.text for r in responses] == [r.prompt for r in todo]
     assert journal.complete(todo, counting(seen), tmp_path) == responses and len(seen) == 12
 
 
@@ -65,7 +65,7 @@ def test_half_a_line_is_dropped_and_its_request_asked_again(tmp_path):
         path.write_bytes(whole[:-cut])
         again = []
         responses = journal.complete(todo, counting(again), tmp_path)
-        assert [r.text for r in responses] == [r["problem"] for r in todo]
+        assert [r.text for r in responses] == [r.prompt for r in todo]
         assert len(again) == len(todo) - whole[:-cut].count(b"\n") - (cut == 1)  # the line end alone is lost
 
 
@@ -83,7 +83,7 @@ def test_any_bytes_are_read_as_a_journal(data):
     "change", [{"model": "other"}, {"max_new_tokens": 41}, {"temperature": 0.5}, {"system": "x"}]
 )
 def test_what_a_response_depends_on_is_in_its_key(change):
-    assert not {r["key"] for r in requests()} & {r["key"] for r in requests(**change)}
+    assert not {r.key for r in requests()} & {r.key for r in requests(**change)}
 
 
 def test_another_adapter_is_another_model(tmp_path):
@@ -98,11 +98,7 @@ def test_another_adapter_is_another_model(tmp_path):
 
 def test_samples_have_seeds_of_their_own_and_greedy_ones_are_refused():
     todo = requests(samples=3, temperature=0.7)
-    assert (
-        len(todo) == 36
-        and len({r["sample_seed"] for r in todo}) == 36
-        and len({r["key"] for r in todo}) == 36
-    )
+    assert len(todo) == 36 and len({r.sample_seed for r in todo}) == 36 and len({r.key for r in todo}) == 36
     with pytest.raises(ValueError, match="all the same"):
         requests(samples=2)
 
@@ -145,7 +141,7 @@ def test_batches_hold_every_prompt_once_within_both_limits(lengths, size, budget
 
 
 def test_responses_come_as_they_finish_and_do_not_depend_on_the_batch(loaded):
-    texts = [generation.prompt_text(loaded[1], p) for p in PROBLEMS["problem"].to_pylist()]
+    texts = [models.prompt_text(loaded[1], p) for p in PROBLEMS["problem"].to_pylist()]
     order = [i for i, _ in generation.stream(*loaded, texts, 60, batch_size=12)]
     assert sorted(order) == list(range(12))
     one = dict(generation.stream(*loaded, texts, 60, batch_size=12))
@@ -157,7 +153,7 @@ def test_tokens_do_not_change_when_the_cache_grows_or_keys_are_shared(loaded):
     """A long response beside a short one, against one pass over each whole text by transformers alone."""
     model, tokenizer = loaded
     asked = ["Work out: 9+8.", "For 27 try 12*4 with 2; 22-14 with 25; 9+8 with 3; 31-4 with 6; 5*6 with 9."]
-    prompts = [tokenizer(generation.prompt_text(tokenizer, p))["input_ids"] for p in asked]
+    prompts = [tokenizer(models.prompt_text(tokenizer, p))["input_ids"] for p in asked]
     model.set_attn_implementation("grouped")
     made = dict(generation.decode(model, tokenizer, prompts, 2 * generation.ROOM))
     assert len(made[1]) > generation.ROOM
@@ -169,7 +165,7 @@ def test_tokens_do_not_change_when_the_cache_grows_or_keys_are_shared(loaded):
 
 
 def test_a_sample_depends_on_its_own_seed_alone(loaded):
-    texts = [generation.prompt_text(loaded[1], p) for p in PROBLEMS["problem"].to_pylist()[:6]]
+    texts = [models.prompt_text(loaded[1], p) for p in PROBLEMS["problem"].to_pylist()[:6]]
     hot = {"max_new_tokens": 20, "temperature": 1.5}
     together = dict(generation.stream(*loaded, texts, seeds=range(6), **hot))
     alone = dict(generation.stream(*loaded, texts[3:4], seeds=[3], **hot))

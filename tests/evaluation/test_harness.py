@@ -1,4 +1,4 @@
-"""README's command for lm-evaluation-harness, where that is installed, on an adapter of notebook 03's kind."""
+"""README's command for lm-evaluation-harness, where that is installed, on a small adapter."""
 
 from __future__ import annotations
 

@@ -23,9 +23,8 @@ def test_an_arms_file_holds_every_step_with_its_origin(tmp_path):
     for row in rows:
         assert len(row["steps"]) == len(row["origin"])
         for text, origin in zip(row["steps"], row["origin"], strict=True):
-            change, *source, index = origin.split(" ")
-            assert change in ("kept", "foreign")
-            assert by_id[(source or [row["id"]])[0]].steps[int(index)] == text
+            assert (origin["change"] == "foreign") == (origin["trace"] != row["id"])
+            assert by_id[origin["trace"]].steps[origin["index"]] == text
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_processes(tmp_path):

@@ -295,11 +295,6 @@ def test_the_arms_are_byte_for_byte_what_they_were():
     assert hashlib.sha256(everything.encode()).hexdigest()[:16] == "850c9552acba0109"
 
 
-def test_origins_in_words():
-    assert Step("x", "t", 3).origin == "kept 3"
-    assert Step("x", "u-17", 4, "foreign").origin == "foreign u-17 4"
-
-
 def test_keyword_list_is_what_the_pattern_finds():
     assert all(count_keywords(keyword) == 1 for keyword in KEYWORDS)
 

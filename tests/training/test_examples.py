@@ -61,23 +61,23 @@ OPENERS = {
 def test_a_template_that_opens_a_thought_does_not_make_two(tokenizer, opener):
     other = copy.deepcopy(tokenizer)
     other.chat_template += f"{{% if add_generation_prompt %}}{{{{ {json.dumps(opener)} }}}}{{% endif %}}"
-    plain = generation.prompt_text(tokenizer, TEXTS[0])
+    plain = models.prompt_text(tokenizer, TEXTS[0])
     raw = other.apply_chat_template(
         [{"role": "user", "content": TEXTS[0]}], tokenize=False, add_generation_prompt=True
     )
     assert raw == plain + opener
-    assert generation.prompt_text(other, TEXTS[0]) == plain
+    assert models.prompt_text(other, TEXTS[0]) == plain
     rows, _ = examples.encode(other, [TEXTS[0]], [TEXTS[1]], 4096)
     assert other.decode(rows[0]["input_ids"]) == plain + TEXTS[1] + END
 
 
 def test_a_thought_in_the_problem_stays(tokenizer):
     problem = "What does <think> mean?"
-    assert problem in generation.prompt_text(tokenizer, problem)
+    assert problem in models.prompt_text(tokenizer, problem)
 
 
 def test_a_limit_that_leaves_no_label_is_refused_with_numbers(tokenizer):
-    lengths = [len(tokenizer(generation.prompt_text(tokenizer, p))["input_ids"]) for p in TEXTS]
+    lengths = [len(tokenizer(models.prompt_text(tokenizer, p))["input_ids"]) for p in TEXTS]
     with pytest.raises(
         ValueError, match=f"of all 2 have {min(lengths)} to {max(lengths)} tokens and max_length is 20"
     ):
@@ -134,7 +134,7 @@ def test_a_tokenizer_without_a_pad_token_trains_and_answers(model, tmp_path):
 def test_every_end_token_of_the_generation_settings_ends_a_response(model):
     loaded, tokenizer = models.load(model)
     free = generation.generate(loaded, tokenizer, TEXTS, 14)
-    prompt = tokenizer(generation.prompt_text(tokenizer, TEXTS[0]), return_tensors="pt")
+    prompt = tokenizer(models.prompt_text(tokenizer, TEXTS[0]), return_tensors="pt")
     with torch.inference_mode():
         ids = loaded.generate(**prompt, max_new_tokens=14, do_sample=False)[
             0, prompt["input_ids"].shape[1] :

@@ -110,7 +110,7 @@ def test_training_lowers_the_loss_and_the_saved_condition_is_the_trained_one(tin
     condition = "correct" if method == "lora" else "correct.full"
     model, tokenizer = models.load(folder)
     _, rows, _ = examples(tokenizer, traces)
-    model = finetune.prepare(model, conditions.method_of(condition), rank=8, alpha=16, seed=0)
+    model = finetune.prepare(model, conditions.parse(condition).method or "lora", rank=8, alpha=16, seed=0)
     rate = 0.02 if method == "lora" else 0.005
     log = finetune.fit(model, tokenizer, rows, rate, 25, 5, 0, tmp_path / "work")
     assert log["steps"] == 50

@@ -79,6 +79,6 @@ def test_the_page_names_the_extra_that_a_recipe_needs(path):
     row = next(line for line in PAGE.splitlines() if re.match(rf"\| .*`{path.stem}`", line))
     settings = found["03_lora_training"]
     needs_gpu = found["04_evaluation"].get("engine") == "vllm" or "qlora" in [
-        conditions.method_of(c, settings.get("default_method", "lora")) for c in recipe.trained(found)
+        conditions.parse(c).method or settings.get("default_method", "lora") for c in recipe.trained(found)
     ]
     assert ("'.[gpu]'" in row) == needs_gpu

@@ -12,7 +12,7 @@ from helpers import files
 from helpers.data import puzzles
 from helpers.data.traces import read_table, write_table
 from helpers.evaluation import journal
-from helpers.evaluation.generation import Response
+from helpers.evaluation.journal import Response
 from helpers.perturbations import arm_files
 from helpers.training import finetune
 from helpers.workflow import chain

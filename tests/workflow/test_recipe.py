@@ -123,8 +123,8 @@ def test_a_file_that_holds_no_recipe(tmp_path, text, said):
 @given(st.sampled_from(ARMS), st.sampled_from(["", *(f".{m}" for m in conditions.METHODS)]))
 def test_every_arm_with_every_method_is_a_condition(arm, method):
     recipe.check_condition(arm + method)
-    assert conditions.arm_of(arm + method) == arm
-    assert conditions.method_of(arm + method) == (method.removeprefix(".") or "lora")
+    found = conditions.parse(arm + method)
+    assert (found.arm, found.method) == (arm, method.removeprefix("."))
 
 
 @given(
@@ -136,9 +136,7 @@ def test_method_number_and_size_come_back_in_any_order(arm, method, traces, size
     rng.shuffle(more)
     condition = ".".join([arm, *more])
     recipe.check_condition(condition, ["500m", "7b"])
-    assert conditions.parts(condition) == (arm, method, traces, size)
-    assert conditions.arm_of(condition) == arm and conditions.traces_of(condition) == traces
-    assert conditions.method_of(condition, "qlora") == (method or "qlora")
+    assert conditions.parse(condition) == conditions.Condition(arm, method, traces, size)
     found = {"base_model": "usual", "models": {"500m": "small", "7b": "large"}}
     assert recipe.base_model_of(found, condition) == {"": "usual", "500m": "small", "7b": "large"}[size]
 

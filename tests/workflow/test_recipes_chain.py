@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from helpers import devices
-from helpers.conditions import method_of, parts, traces_of
+from helpers.conditions import parse
 from helpers.evaluation import benchmarks
 from helpers.perturbations import arms
 from helpers.training import memory
@@ -38,7 +38,7 @@ def plans(found: dict) -> dict[str, tuple[dict, memory.Plan]]:
         condition: (
             memory.shape_of(recipe.base_model_of(found, condition).replace("../", f"{ROOT}/")),
             memory.Plan(
-                method_of(condition, given["default_method"]), given["lora_rank"],
+                parse(condition).method or given["default_method"], given["lora_rank"],
                 given["micro_batch"] or given["batch_size"] // gpus, given["max_length"],
                 given["checkpointing"], devices.machine(given["gpu"]).precision, gpus, given["sharding"],
             ),
@@ -107,10 +107,11 @@ def chosen(conditions: list[str]) -> list[str]:
     """Enough of a recipe's conditions: each way of training, each size, and one arm that is perturbed."""
     found: dict[tuple, str] = {}
     for condition in conditions:
-        arm, method, traces, size = parts(condition)
+        asked = parse(condition)
+        arm, some = asked.arm, bool(asked.traces)
         kind = arm if arm in ("base", "correct") else "part" if arm in arms.PARTS else "perturbed"
-        if kind != "perturbed" or not (traces or size):
-            found.setdefault((kind, method, bool(traces), size), condition)
+        if kind != "perturbed" or not (some or asked.size):
+            found.setdefault((kind, asked.method, some, asked.size), condition)
     return list(found.values())
 
 
@@ -158,9 +159,8 @@ def test_the_chain_of_every_recipe_runs_with_a_tiny_model(tmp_path, name):
     assert set(grid["benchmark"]) == set(found["04_evaluation"]["benchmarks"])
     for condition in recipe.trained(found):
         record = json.loads((out / "adapters" / f"{condition}.s0" / "training.json").read_text())
-        assert record["method"] == method_of(
-            condition, found["03_lora_training"].get("default_method", "lora")
-        )
+        usual = found["03_lora_training"].get("default_method", "lora")
+        assert record["method"] == (parse(condition).method or usual)
         assert record["base_model"] == recipe.base_model_of(found, condition) and record["recipe"] == name
-        assert record["traces"] == (traces_of(condition) or record["traces"]) > 0
+        assert record["traces"] == (parse(condition).traces or record["traces"]) > 0
     assert (out / "results" / "report.html").exists() and not list(out.rglob("*.failed.ipynb"))
