@@ -16,9 +16,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -97,6 +98,38 @@ def requests(
             graded = {name: row[name] for name in ("problem", "answer", "tolerance") if row.get(name)}
             made.append(replace(asked, key=key, **graded))
     return made
+
+
+def answer(
+    conditions: Sequence[str],
+    seed: int,
+    problems: Mapping[str, pa.Table],
+    engine: Engine,
+    name: str,
+    out: Path,
+    base_model: str,
+    together: bool = False,
+    **sampling: Any,
+) -> dict[str, Path]:
+    """Have each condition answer each benchmark's problems; the tables of responses, below OUT/generations.
+
+    `name` is the engine's, `sampling` goes to `requests`. With `together` the engine gets all conditions at
+    once. What is stored under the same plan is not asked for again; a line per condition says what is.
+    """
+    folder, todo = out / "generations", {}
+    for condition in conditions:
+        model = f"{name} {fingerprint(base_model, out / 'adapters', condition, seed)}"
+        asked = [
+            requests(condition, seed, b, table, model=model, **sampling) for b, table in problems.items()
+        ]
+        todo[condition] = [request for part in asked for request in part]
+        print(f"{condition}: {missing(todo[condition], folder)}")
+    for group in [conditions] if together else [[condition] for condition in conditions]:
+        responses = iter(complete([r for c in group for r in todo[c]], engine, folder))
+        for condition in group:
+            found = [next(responses) for _ in todo[condition]]
+            store(todo[condition], found, folder / f"{run_of(condition, seed)}.parquet")
+    return {c: folder / f"{run_of(c, seed)}.parquet" for c in conditions}
 
 
 def fingerprint(base_model: str, adapters: str | Path, condition: str, seed: int) -> str:

@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,31 @@ from helpers.training.launch import Live, tokens_by_step
 
 LORA = ("rank", "alpha")
 PLAN = ("seed", "method", *LORA, "learning_rate", "epochs", "batch_size", "max_length")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fine-tune: the first `traces` (0: all) of an arm's file, to weights in `folder`, OUT/adapters/RUN.
+
+    `micro_batch`, `checkpointing` and `checkpoint_steps` say how the work is done and change no result.
+    """
+
+    base_model: str
+    arm: str | Path
+    folder: str | Path
+    condition: str
+    seed: int
+    method: str
+    rank: int
+    alpha: int
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    max_length: int
+    traces: int = 0
+    micro_batch: int = 0
+    checkpointing: bool = False
+    checkpoint_steps: int = 0
 
 
 def prepare(model: PreTrainedModel, method: str, rank: int, alpha: int, seed: int) -> PreTrainedModel:
@@ -169,89 +195,64 @@ def texts(arm: str | Path, traces: int = 0) -> tuple[list[str], list[str]]:
     return first(table["problem"].to_pylist(), traces), first(table["response"].to_pylist(), traces)
 
 
-def plan_of(
-    base_model: str, problems: list[str], responses: list[str], settings: dict[str, Any]
-) -> dict[str, Any]:
-    """All that trained weights depend on: the base model's files, the texts, and the `settings` of `PLAN`.
-
-    How the work is dealt out (micro-batches, recomputed activations, processes, checkpoints) is not.
-    """
-    wanted = {name: settings[name] for name in PLAN if name not in LORA or settings["method"] != "full"}
-    wanted |= {"learning_rate": float(settings["learning_rate"])}  # 1 and 1.0 are one rate
-    return wanted | {"base model": contents(base_model), "data": data_hash(problems, responses)}
+def plan_of(job: Job) -> dict[str, Any]:
+    """All that trained weights depend on: the base model's files, the texts, and the settings in `PLAN`."""
+    wanted = {name: getattr(job, name) for name in PLAN if name not in LORA or job.method != "full"}
+    wanted |= {"learning_rate": float(job.learning_rate)}  # 1 and 1.0 are the same rate
+    return wanted | {"base model": contents(job.base_model), "data": data_hash(*texts(job.arm, job.traces))}
 
 
-def is_trained(job: dict[str, Any]) -> bool:
-    """Whether a job (arguments of `train`) is done already, under the same plan; says so in a line.
+def is_trained(job: Job) -> bool:
+    """Whether a job is done already, under the same plan; prints a line that says so.
 
     Weights of another plan, or of an earlier version that recorded none, are trained again.
     """
-    path = Path(job["folder"], "training.json")
+    path = Path(job.folder, "training.json")
     if not path.exists():
         return False
     try:
         old = json.loads(path.read_text()).get("plan") or {}
     except (ValueError, AttributeError):
         old = {}
-    plan = plan_of(job["base_model"], *texts(job["arm"], job.get("traces", 0)), job)
+    plan = plan_of(job)
     if digest(old) == digest(plan):
-        print(f"{job['condition']}: already trained, {job['folder']}")
+        print(f"{job.condition}: already trained, {job.folder}")
         return True
     other = ", ".join(name for name in plan | old if plan.get(name) != old.get(name))
     why = f"under another plan ({other})" if old else "by a version that recorded no plan"
-    print(f"{job['condition']}: {job['folder']} was trained {why} and is trained again")
+    print(f"{job.condition}: {job.folder} was trained {why} and is trained again")
     return False
 
 
-def train(
-    base_model: str,
-    arm: str | Path,
-    folder: str | Path,
-    condition: str,
-    seed: int,
-    method: str,
-    rank: int,
-    alpha: int,
-    learning_rate: float,
-    epochs: int,
-    batch_size: int,
-    max_length: int,
-    traces: int = 0,
-    micro_batch: int = 0,
-    checkpointing: bool = False,
-    checkpoint_steps: int = 0,
-) -> dict:
-    """Train one condition on an arm's file and put the weights into `folder`; the record of it.
+def train(job: Job) -> dict[str, Any]:
+    """Train one condition and put the weights into its folder; returns the record, `training.json`.
 
-    `traces` takes the first so many of the arm, 0 all. `folder` is OUT/adapters/RUN; checkpoints go to
-    OUT/checkpoints and are removed at the end. Run again after a kill, it goes on where it was.
+    Checkpoints go to OUT/checkpoints and are removed at the end. Run again after a kill, it goes on from
+    the last complete one.
     """
-    folder = Path(folder)
-    problems, responses = texts(arm, traces)
-    settings = {
-        "seed": seed, "method": method, "rank": rank, "alpha": alpha, "learning_rate": learning_rate,
-        "epochs": epochs, "batch_size": batch_size, "max_length": max_length,
-    }  # fmt: skip
-    plan = plan_of(base_model, problems, responses, settings)
-    tokenizer = models.tokenizer_of(base_model)
-    rows, cut = encode(tokenizer, problems, responses, max_length)
+    folder, plan = Path(job.folder), plan_of(job)
+    problems, responses = texts(job.arm, job.traces)
+    tokenizer = models.tokenizer_of(job.base_model)
+    rows, cut = encode(tokenizer, problems, responses, job.max_length)
     main = int(os.environ.get("RANK", "0")) == 0
     if main and len(rows) < len(problems):
-        print(f"{condition}: {len(problems) - len(rows)} of {len(problems)} traces have no label left")
+        print(f"{job.condition}: {len(problems) - len(rows)} of {len(problems)} traces have no label left")
     # one process trains while others wait, so all see the same folders
     work = saving.folder_of(
-        folder.parents[1] / "checkpoints", folder.name, [digest(plan), processes(), micro_batch]
+        folder.parents[1] / "checkpoints", folder.name, [digest(plan), processes(), job.micro_batch]
     )
     log = fit(
-        lambda: prepare(models.load(base_model, method)[0], method, rank, alpha, seed),
-        tokenizer, rows, learning_rate, epochs, batch_size, seed, work, condition, micro_batch,
-        checkpoint_steps, work / "weights", gradient_checkpointing=checkpointing,
+        lambda: prepare(
+            models.load(job.base_model, job.method)[0], job.method, job.rank, job.alpha, job.seed
+        ),
+        tokenizer, rows, job.learning_rate, job.epochs, job.batch_size, job.seed, work, job.condition,
+        job.micro_batch, job.checkpoint_steps, work / "weights", gradient_checkpointing=job.checkpointing,
     )  # fmt: skip
-    record = {"recipe": folder.parents[1].name, "condition": condition, "base_model": base_model} | settings
-    record |= {"traces": len(problems), "data_sha256": data_hash(problems, responses)}
-    record |= {"cut": cut, "unlabelled": len(problems) - len(rows), **log}
+    record = {"recipe": folder.parents[1].name, "condition": job.condition, "base_model": job.base_model}
+    record |= {name: getattr(job, name) for name in PLAN}
+    record |= {"traces": len(problems), "data_sha256": plan["data"], "cut": cut}
+    record |= {"unlabelled": len(problems) - len(rows), **log, "plan": plan}
     record |= {"tokens_per_second": round(log["tokens"] / max(log["seconds"], 0.1))}
-    record |= {"plan": plan}
     if main:
         folder.parent.mkdir(parents=True, exist_ok=True)
         saving.finish(work / "weights", record, folder)

@@ -1,6 +1,6 @@
 """Training in several processes: `accelerate launch` as a subprocess, with a configuration that ships here.
 
-    run({"base_model": "Qwen/Qwen2.5-32B-Instruct", ...}, processes=8, sharding="fsdp2")   # as training.train
+    run(Job("Qwen/Qwen2.5-32B-Instruct", ...), processes=8, sharding="fsdp2")   # as finetune.train
 
 The configurations are notebooks/accelerate/{ddp,fsdp2,zero3}.yaml: the whole model on every GPU, or its
 weights, gradients and optimiser in shards, by torch or by DeepSpeed.
@@ -17,14 +17,18 @@ import tempfile
 import time
 from base64 import b64encode
 from collections import deque
+from dataclasses import asdict, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
 from helpers.conditions import nearest
 from helpers.processes import die_with_parent
+
+if TYPE_CHECKING:
+    from helpers.training.finetune import Job
 
 
 def tokens_by_step(lengths: list[int], batch_size: int) -> list[int]:
@@ -128,30 +132,29 @@ def command(job_file: str | Path, processes: int, sharding: str, *options: str) 
     ]
 
 
-def run(job: dict[str, Any], processes: int, sharding: str, *options: str) -> dict[str, Any]:
-    """Train a job (arguments of `training.train`) in several processes; the record that they wrote.
+def run(job: Job, processes: int, sharding: str, *options: str) -> dict[str, Any]:
+    """Train a job in several processes; the record that they wrote.
 
     What they tell of their progress is shown in one place. RuntimeError with the end of what they printed
     where they fail; a run after that goes on from the last whole checkpoint. `options` go to accelerate.
     """
-    job = job | {key: str(Path(job[key]).resolve()) for key in ("arm", "folder")}
-    if Path(job["base_model"]).is_dir():
-        job["base_model"] = str(Path(job["base_model"]).resolve())
+    names = ("arm", "folder", "base_model") if Path(job.base_model).is_dir() else ("arm", "folder")
+    job = replace(job, **{name: str(Path(getattr(job, name)).resolve()) for name in names})
     place, said = Place(), deque(maxlen=40)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "job.json")
-        file.write_text(json.dumps(job))
+        file.write_text(json.dumps(asdict(job)))
         process = subprocess.Popen(
             command(file, processes, sharding, *options), cwd=ROOT, text=True, errors="replace",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent,
         )  # fmt: skip
         for line in process.stdout or ():
             said.append(line)
-            if line.startswith(f"{job['condition']}: "):
+            if line.startswith(f"{job.condition}: "):
                 place.show(line.rstrip())
         if process.wait():
             raise RuntimeError(f"training in {processes} processes failed:\n{''.join(said)}")
-    return json.loads(Path(job["folder"], "training.json").read_text())
+    return json.loads(Path(job.folder, "training.json").read_text())
 
 
 if __name__ == "__main__":
@@ -159,7 +162,7 @@ if __name__ == "__main__":
     # after the process is sure to end with the one that started it
     from torch.distributed.elastic.multiprocessing.errors import record
 
-    from helpers.training.finetune import train
+    from helpers.training.finetune import Job, train
 
     # what is recorded stands at the end of all that is printed, after the launcher's own trace
-    record(train)(**json.loads(Path(sys.argv[1]).read_text()))
+    record(train)(Job(**json.loads(Path(sys.argv[1]).read_text())))

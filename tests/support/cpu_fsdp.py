@@ -28,6 +28,6 @@ if __name__ == "__main__":
     torch.distributed.init_process_group("gloo")
     state.PartialState._prepare_backend = backend
     state.PartialState.set_device = device
-    from helpers.training.finetune import train
+    from helpers.training.finetune import Job, train
 
-    train(**json.loads(Path(sys.argv[1]).read_text()))
+    train(Job(**json.loads(Path(sys.argv[1]).read_text())))

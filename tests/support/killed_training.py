@@ -32,7 +32,10 @@ def job_of(folder: Path, run: str, method: str) -> dict:
 
 
 def start(job: dict) -> subprocess.Popen:
-    code = "import json, sys; from helpers.training.finetune import train; train(**json.loads(sys.argv[1]))"
+    code = (
+        "import json, sys; from helpers.training.finetune import Job, train; "
+        "train(Job(**json.loads(sys.argv[1])))"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code, json.dumps(job)], cwd=ROOT, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -54,7 +57,7 @@ def main(folder: Path, kills: int, method: str) -> tuple[int, bool]:
         {"correct": puzzles.correct_traces("train", 120, 0)}, ["correct"], 0, folder / "arms"
     )
     unbroken = job_of(folder, "unbroken.s0", method)
-    finetune.train(**unbroken)
+    finetune.train(finetune.Job(**unbroken))
     job, rng, hits = job_of(folder, "killed.s0", method), random.Random(0), 0
     while hits < kills:
         process, before = start(job), checkpoints(job)

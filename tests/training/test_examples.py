@@ -110,9 +110,9 @@ def job(model, arm, **changes):
 def test_training_refuses_an_arm_without_labels_and_counts_the_rows_that_lose_theirs(model, tmp_path, capsys):
     arm = write_arm(tmp_path / "arm.parquet", [TEXTS[0], TEXTS[0] * 20], ["It is 2."] * 2)
     with pytest.raises(ValueError, match="max_length is 30"):
-        finetune.train(**job(model, arm, max_length=30))
+        finetune.train(finetune.Job(**job(model, arm, max_length=30)))
     assert not (tmp_path / "adapters").exists()
-    record = finetune.train(**job(model, arm, max_length=150))
+    record = finetune.train(finetune.Job(**job(model, arm, max_length=150)))
     assert record["unlabelled"] == 1 and record["traces"] == 2 and record["loss"][0]["loss"] > 0
     assert "correct: 1 of 2 traces have no label left" in capsys.readouterr().out
 
@@ -125,7 +125,7 @@ def test_a_tokenizer_without_a_pad_token_trains_and_answers(model, tmp_path):
     loaded, tokenizer = models.load(model)
     assert tokenizer.pad_token == END
     arm = write_arm(tmp_path / "arm.parquet", TEXTS, [TEXTS[1], "2"])
-    assert finetune.train(**job(model, arm))["steps"] == 1
+    assert finetune.train(finetune.Job(**job(model, arm)))["steps"] == 1
     tokenizer.pad_token = None  # nor does the decode loop itself need one
     together = generation.generate(loaded, tokenizer, TEXTS, 8)
     assert together == [generation.generate(loaded, tokenizer, [text], 8)[0] for text in TEXTS]

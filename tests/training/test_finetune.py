@@ -163,7 +163,7 @@ def test_every_method_goes_the_same_way_to_a_folder_that_says_what_it_is(job, ti
     folder = job["folder"].with_name(f"correct.{method}.s0")
     job |= {"method": method, "condition": f"correct.{method}", "folder": folder, "checkpoint_steps": 0}
     job |= {"learning_rate": 0.005} if method == "full" else {}
-    record = finetune.train(**job)
+    record = finetune.train(finetune.Job(**job))
     assert record["loss"][-1]["loss"] < record["loss"][0]["loss"] - 0.02
     assert record["traces"] == 10 and record["steps"] == 40 and record["tokens_per_second"] > 0
     assert json.loads((folder / "training.json").read_text()) == record
@@ -180,20 +180,20 @@ def test_every_method_goes_the_same_way_to_a_folder_that_says_what_it_is(job, ti
 
 
 def test_the_first_traces_of_an_arm_can_be_taken(job):
-    record = finetune.train(**job | {"traces": 3, "condition": "correct.n3"})
+    record = finetune.train(finetune.Job(**job | {"traces": 3, "condition": "correct.n3"}))
     assert record["traces"] == 3 and record["steps"] == 12
     with pytest.raises(ValueError, match="11 traces are asked for and the arm has 10"):
-        finetune.train(**job | {"traces": 11})
+        finetune.train(finetune.Job(**job | {"traces": 11}))
 
 
 def test_micro_batches_make_the_same_steps(job):
-    whole = finetune.train(**job | {"batch_size": 4})
-    parts = finetune.train(**job | {"batch_size": 4, "micro_batch": 1})
+    whole = finetune.train(finetune.Job(**job | {"batch_size": 4}))
+    parts = finetune.train(finetune.Job(**job | {"batch_size": 4, "micro_batch": 1}))
     assert [row["loss"] for row in parts["loss"]] == pytest.approx(
         [r["loss"] for r in whole["loss"]], abs=1e-4
     )
     with pytest.raises(ValueError, match="a batch of 4 traces cannot be dealt out to 1 processes"):
-        finetune.train(**job | {"batch_size": 4, "micro_batch": 3})
+        finetune.train(finetune.Job(**job | {"batch_size": 4, "micro_batch": 3}))
 
 
 def break_off(monkeypatch, step):
@@ -213,11 +213,11 @@ def newest(job):
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_training_that_broke_off_ends_in_the_same_weights_bit_for_bit(job, monkeypatch, method):
     job |= {"method": method}
-    unbroken = finetune.train(**job)
+    unbroken = finetune.train(finetune.Job(**job))
     weights = trained_weights(job["folder"])
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         break_off(patch, 27)
-        finetune.train(**job | {"folder": job["folder"].with_name("again.s0")})
+        finetune.train(finetune.Job(**job | {"folder": job["folder"].with_name("again.s0")}))
     assert newest(job).name == "checkpoint-20"
     steps = []
 
@@ -225,7 +225,7 @@ def test_a_training_that_broke_off_ends_in_the_same_weights_bit_for_bit(job, mon
         steps.append(state.global_step)
 
     monkeypatch.setattr(saving.Clock, "on_step_end", note, raising=False)
-    record = finetune.train(**job | {"folder": job["folder"].with_name("again.s0")})
+    record = finetune.train(finetune.Job(**job | {"folder": job["folder"].with_name("again.s0")}))
     assert steps == list(range(21, 41))
     assert equal(trained_weights(job["folder"].with_name("again.s0")), weights)
     assert record["loss"] == unbroken["loss"]
@@ -236,16 +236,16 @@ def test_a_training_that_broke_off_ends_in_the_same_weights_bit_for_bit(job, mon
     "name", ["adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"]
 )
 def test_a_truncated_newest_checkpoint_is_passed_over_with_a_warning(job, monkeypatch, name):
-    finetune.train(**job)
+    finetune.train(finetune.Job(**job))
     weights = trained_weights(job["folder"])
     again = job | {"folder": job["folder"].with_name("again.s0")}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         break_off(patch, 35)
-        finetune.train(**again)
+        finetune.train(finetune.Job(**again))
     path = newest(job) / name
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.warns(UserWarning, match=f"checkpoint-30 is not whole, {name} has"):
-        finetune.train(**again)
+        finetune.train(finetune.Job(**again))
     assert equal(trained_weights(again["folder"]), weights)
 
 
@@ -267,14 +267,14 @@ def test_a_checkpoint_is_whole_only_with_its_seal_and_readable_files(tmp_path):
 def test_another_plan_does_not_go_on_from_the_checkpoints_of_this_one(job, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         break_off(patch, 15)
-        finetune.train(**job)
+        finetune.train(finetune.Job(**job))
     assert newest(job).name == "checkpoint-10"
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        changed = finetune.train(**job | {"learning_rate": 0.02})
+        changed = finetune.train(finetune.Job(**job | {"learning_rate": 0.02}))
     weights = trained_weights(job["folder"])
     assert changed["steps"] == 40
-    finetune.train(**job | {"learning_rate": 0.02, "checkpoint_steps": 0})
+    finetune.train(finetune.Job(**job | {"learning_rate": 0.02, "checkpoint_steps": 0}))
     assert equal(trained_weights(job["folder"]), weights)
 
 

@@ -70,7 +70,7 @@ def job(tmp_path):
 def test_two_processes_give_the_loss_and_the_weights_of_one(job, tmp_path, monkeypatch, sharding, method):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     job |= {"method": method, "learning_rate": 0.003 if method == "lora" else 0.001}
-    alone = finetune.train(**job)
+    alone = finetune.train(finetune.Job(**job))
     weights = load_file(next(Path(job["folder"]).glob("*.safetensors")))
     if sharding == "fsdp2":
         usual = launch.command
@@ -79,7 +79,7 @@ def test_two_processes_give_the_loss_and_the_weights_of_one(job, tmp_path, monke
             lambda *a: [p.replace("helpers.training.launch", "tests.support.cpu_fsdp") for p in usual(*a)],
         )  # fmt: skip
     folder = tmp_path / "adapters" / "two.s0"
-    made = launch.run(job | {"folder": str(folder), "checkpoint_steps": 4}, 2, sharding)
+    made = launch.run(finetune.Job(**job | {"folder": str(folder), "checkpoint_steps": 4}), 2, sharding)
     assert made["steps"] == alone["steps"] == 8
     assert [row["loss"] for row in made["loss"]] == pytest.approx(
         [r["loss"] for r in alone["loss"]], rel=1e-3
@@ -99,7 +99,7 @@ def test_two_processes_give_the_loss_and_the_weights_of_one(job, tmp_path, monke
 @pytest.mark.slow  # half a minute
 def test_a_failure_in_a_process_is_told_with_its_last_lines(job):
     with pytest.raises(RuntimeError, match="31 traces are asked for and the arm has 30"):
-        launch.run(job | {"traces": 31}, 2, "ddp")
+        launch.run(finetune.Job(**job | {"traces": 31}), 2, "ddp")
     assert "WORLD_SIZE" not in os.environ
 
 

@@ -92,8 +92,7 @@ def job(made, tmp_path):
 
 
 def planned(job):
-    settings = {name: job[name] for name in finetune.PLAN}
-    return finetune.plan_of(job["base_model"], *finetune.texts(job["arm"], job["traces"]), settings)
+    return finetune.plan_of(finetune.Job(**job))
 
 
 CHANGES = {
@@ -125,10 +124,12 @@ def test_weights_without_a_plan_and_damaged_records_are_trained_again(job, capsy
     path.parent.mkdir(parents=True)
     for text in ('{"steps": 3}', "not JSON", "[1]", '{"plan": null}'):
         path.write_text(text)
-        assert not finetune.is_trained(job)
+        assert not finetune.is_trained(finetune.Job(**job))
         assert "by a version that recorded no plan and is trained again" in capsys.readouterr().out
     path.write_text(json.dumps({"plan": planned(job)}))
-    assert finetune.is_trained(job) and not finetune.is_trained(job | {"epochs": 2})
+    assert finetune.is_trained(finetune.Job(**job)) and not finetune.is_trained(
+        finetune.Job(**job | {"epochs": 2})
+    )
     assert "another plan (epochs)" in capsys.readouterr().out
 
 
