@@ -161,15 +161,16 @@ def made_by_hand(recipe: dict[str, Any], out: Path) -> list[str]:
     Snakemake would take them as they are. Run again, the notebooks keep what the recipe's plan made.
     """
     found = []
-    for run in recipes.runs(recipe):
-        weights, responses = out / "adapters" / run, out / "generations" / f"{run}.parquet"
-        for made, file, job in (
-            (weights, weights / "training.json", "03_lora_training"),
-            (responses, responses, "04_evaluation"),
-        ):
-            executed = out / "notebooks" / f"{job}.{run}.ipynb"
-            if file.exists() and executed.exists() and file.stat().st_mtime > executed.stat().st_mtime:
-                found.append(str(made))
+    for name, (conditions, seed) in recipes.batches(recipe).items():
+        for run in (run_of(condition, seed) for condition in conditions):
+            weights, responses = out / "adapters" / run, out / "generations" / f"{run}.parquet"
+            for made, file, job in (
+                (weights, weights / "training.json", "03_lora_training"),
+                (responses, responses, "04_evaluation"),
+            ):
+                executed = out / "notebooks" / f"{job}.{name}.ipynb"
+                if file.exists() and executed.exists() and file.stat().st_mtime > executed.stat().st_mtime:
+                    found.append(str(made))
     return found
 
 

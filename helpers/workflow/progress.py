@@ -12,7 +12,6 @@ import json
 import re
 import statistics
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from helpers.workflow import provenance
 from helpers.workflow import recipe as recipes
 
 EVENT = "@chain "  # starts the lines in which a job tells the chain about itself
-RULES = {name[3:]: name for name in recipes.NOTEBOOKS}
 
 
 class Progress:
@@ -28,9 +26,8 @@ class Progress:
 
     def __init__(self, recipe: dict[str, Any], out: Path, cores: int) -> None:
         jobs = recipes.jobs(recipe)
-        missing = [job for job in jobs if not (out / "notebooks" / f"{job}.ipynb").exists()]
-        self.total = len(jobs)
-        self.ahead = Counter(job.partition(".")[0] for job in missing)
+        self.jobs = {rule_of(job): job for job in jobs}
+        self.ahead = {job for job in jobs if not (out / "notebooks" / f"{job}.ipynb").exists()}
         self.cores = cores
         self.earlier = provenance.seconds(out) or provenance.reference_seconds(recipe["recipe"])
         self.now: dict[str, list[float]] = {}
@@ -41,9 +38,8 @@ class Progress:
 
     def read(self, line: str) -> None:
         """Take in a line of Snakemake's table of jobs, or of what a job tells about itself."""
-        if match := re.fullmatch(r"(\w+) +(\d+)\s*", line):
-            if match[1] in RULES and not self.running:
-                self.ahead[RULES[match[1]]] = int(match[2])
+        if match := re.fullmatch(r"(\S+) +1\s*", line):
+            self.ahead |= {self.jobs[match[1]]} if match[1] in self.jobs and not self.running else set()
         elif line.startswith(EVENT):
             event = json.loads(line.removeprefix(EVENT))
             getattr(self, event.pop("event"))(**event)
@@ -53,10 +49,9 @@ class Progress:
         self.say(f"{words(job)}: started")
 
     def done(self, job: str, seconds: float) -> None:
-        notebook = job.partition(".")[0]
         self.running.pop(job, None)
-        self.ahead[notebook] -= 1
-        self.now.setdefault(notebook, []).append(seconds)
+        self.ahead.discard(job)
+        self.now.setdefault(notebook_of(job), []).append(seconds / provenance.conditions_in(job))
         self.finished += 1
         self.say(f"{words(job)}: done in {seconds:.0f} s{self.left()}")
 
@@ -66,8 +61,8 @@ class Progress:
         self.say(self.failures[-1])
 
     def say(self, text: str) -> None:
-        behind = self.total - self.ahead.total()
-        print(f"[{behind:0{len(str(self.total))}d}/{self.total}] {text}", flush=True)
+        total = len(self.jobs)
+        print(f"[{total - len(self.ahead):0{len(str(total))}d}/{total}] {text}", flush=True)
 
     def left(self) -> str:
         """How long still, from the durations of the same notebooks; silent where one is not known yet.
@@ -76,15 +71,13 @@ class Progress:
         """
         durations = {recipes.NOTEBOOKS[-1]: [0.0]} | self.earlier | self.now
         typical = {name: statistics.fmean(seconds) for name, seconds in durations.items()}
-        ahead = {name: n for name, n in self.ahead.items() if n > 0}
-        if not ahead or not ahead.keys() <= typical.keys():
+        if not self.ahead or not {notebook_of(job) for job in self.ahead} <= typical.keys():
             return ""
-        spent = sum(
-            min(time.monotonic() - begun, typical[job.partition(".")[0]])
-            for job, begun in self.running.items()
-        )
-        work = sum(n * typical[name] for name, n in ahead.items()) - spent
-        return f"; about {minutes(work / min(self.cores, sum(ahead.values())))} left"
+        takes = {job: typical[notebook_of(job)] * provenance.conditions_in(job) for job in self.jobs.values()
+                 if notebook_of(job) in typical}  # fmt: skip
+        spent = sum(min(time.monotonic() - begun, takes[job]) for job, begun in self.running.items())
+        work = sum(takes[job] for job in self.ahead) - spent
+        return f"; about {minutes(work / min(self.cores, len(self.ahead)))} left"
 
     def ending(self, log: Path) -> str:
         """The last line after a stop: the failures, or what Snakemake had to say."""
@@ -94,11 +87,21 @@ class Progress:
         return "\n".join([*failures, "What is finished is kept: run again to go on."])
 
 
+def notebook_of(job: str) -> str:
+    return job.partition(".")[0]
+
+
+def rule_of(job: str) -> str:
+    """The name of a job's rule in the Snakefile: `lora_training.correct.s0`."""
+    return job.partition("_")[2]
+
+
 def words(job: str) -> str:
     """A job in words: `03_lora_training.shuffle-67.s0` is "03_lora_training shuffle-67 seed 0"."""
     notebook, _, rest = job.partition(".")
     seed = re.search(r"(?:^|\.)s(\d+)$", rest)
-    condition = rest[: seed.start()] if seed else rest
+    condition, more, others = (rest[: seed.start()] if seed else rest).partition("+")
+    condition += f" and {others} more," if more else ""
     return " ".join(filter(None, [notebook, condition, f"seed {seed[1]}" if seed else ""]))
 
 

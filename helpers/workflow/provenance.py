@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -124,8 +125,14 @@ def reference_seconds(recipe: str) -> dict[str, list[float]]:
 
 
 def by_notebook(times: dict[str, float]) -> dict[str, list[float]]:
-    """Times of jobs, grouped by the notebook that they executed."""
+    """Seconds for each condition of a job, by the notebook that it executed."""
     grouped: dict[str, list[float]] = {}
     for job, time in times.items():
-        grouped.setdefault(job.partition(".")[0], []).append(time)
+        grouped.setdefault(job.partition(".")[0], []).append(time / conditions_in(job))
     return grouped
+
+
+def conditions_in(job: str) -> int:
+    """How many conditions a job takes: 4 for `03_lora_training.correct+3.s0`."""
+    found = re.search(r"\+(\d+)\.s\d+$", job)
+    return 1 + int(found[1]) if found else 1

@@ -9,7 +9,7 @@
 
 What a condition's id says stands in `conditions.py`; a size of the model in it is a key of `models`. Every
 condition runs with all `seeds`; those that need more for the same precision have them in `more_seeds`:
-`{digits-50: [2, 3]}`.
+`{digits-50: [2, 3]}`. `conditions_per_job` lets notebooks 03 and 04 take several conditions in one kernel.
 
 papermill only warns about a parameter that a notebook does not have, so everything is checked here,
 before anything runs. What is valid is read from the notebooks' own parameters cells.
@@ -42,6 +42,7 @@ TOP: dict[str, Any] = {
     "base_model": "",
     "models": {},
     "more_seeds": {},
+    "conditions_per_job": 1,
 }
 FROM_THE_TOP = {"output_dir", "base_model", "conditions", "arms", "seed", "seeds", "more_seeds"}
 
@@ -109,7 +110,7 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
         if key not in TOP and key not in NOTEBOOKS:
             raise ValueError(f"unknown key {key!r}{nearest(key, [*TOP, *NOTEBOOKS])}")
     defaults = {"recipe": stem, "about": "", "seeds": [0], "base_model": "../base_model"}
-    recipe = defaults | {"models": {}, "more_seeds": {}} | recipe
+    recipe = defaults | {"models": {}, "more_seeds": {}, "conditions_per_job": 1} | recipe
     for key, example in TOP.items():
         if key not in recipe:
             raise ValueError(f"the key {key!r} is missing")
@@ -122,6 +123,8 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
         check_condition(condition, recipe["models"])
     for condition, more in recipe["more_seeds"].items():
         check_more_seeds(condition, more, recipe)
+    if recipe["conditions_per_job"] < 1:
+        raise ValueError(f"conditions_per_job: {recipe['conditions_per_job']} is not 1 or more")
     if min(all_seeds(recipe)) < 0:
         raise ValueError(f"seeds: {min(all_seeds(recipe))} is negative")
     check_base_model("base_model", recipe["base_model"], folder)
@@ -257,13 +260,33 @@ def trained(recipe: dict[str, Any]) -> list[str]:
     return [c for c in recipe["conditions"] if not parse(c).is_base]
 
 
+def batches(recipe: dict[str, Any]) -> dict[str, tuple[list[str], int]]:
+    """Conditions that notebooks 03 and 04 take in one job, and their seed, by the job's name.
+
+    Starting a notebook costs more than a short training, so `conditions_per_job` of them share one. A job is
+    named after its first condition: `correct.s0` for one alone, `correct+3.s0` for it and three more. Base
+    models have a job of their own; they are evaluated once, as seed 0.
+    """
+    most = recipe["conditions_per_job"]
+    groups = [([c], 0) for c in recipe["conditions"] if parse(c).is_base]
+    for seed in all_seeds(recipe):
+        own = [c for c in trained(recipe) if seed in seeds_of(c, recipe["seeds"], recipe["more_seeds"])]
+        for model in dict.fromkeys(parse(c).size for c in own):
+            alike = [c for c in own if parse(c).size == model]
+            groups += [(alike[k : k + most], seed) for k in range(0, len(alike), most)]
+    return {
+        run_of(group[0] + (f"+{len(group) - 1}" if group[1:] else ""), seed): (group, seed)
+        for group, seed in groups
+    }
+
+
 def jobs(recipe: dict[str, Any]) -> list[str]:
     """Every execution of a notebook, as its executed notebook is named: `03_lora_training.correct.s0`."""
-    evaluated = runs(recipe)
+    names = list(batches(recipe))
     return [
         NOTEBOOKS[0],
         *(f"{NOTEBOOKS[1]}.s{seed}" for seed in all_seeds(recipe)),
-        *(f"{NOTEBOOKS[2]}.{run}" for run in evaluated if not run.startswith("base.")),
-        *(f"{NOTEBOOKS[3]}.{run}" for run in evaluated),
+        *(f"{NOTEBOOKS[2]}.{name}" for name in names if not name.startswith("base.")),
+        *(f"{NOTEBOOKS[3]}.{name}" for name in names),
         NOTEBOOKS[4],
     ]

@@ -164,7 +164,7 @@ def test_contents_are_those_of_the_files_wherever_they_are(tmp_path):
 
 
 def test_the_chain_has_a_notebook_look_at_what_was_made_by_hand_after_it(tmp_path):
-    recipe = {"conditions": ["base", "correct"], "seeds": [0], "more_seeds": {}}
+    recipe = {"conditions": ["base", "correct"], "seeds": [0], "more_seeds": {}, "conditions_per_job": 1}
     weights, responses = tmp_path / "adapters" / "correct.s0", tmp_path / "generations" / "correct.s0.parquet"
     notebooks = [
         tmp_path / "notebooks" / f"{name}.correct.s0.ipynb" for name in ("03_lora_training", "04_evaluation")
