@@ -30,7 +30,7 @@ from helpers import devices
 from helpers.conditions import run_of
 from helpers.evaluation import context
 from helpers.processes import die_with_parent, quiet_environment, socket_folder
-from helpers.workflow import provenance, warm
+from helpers.workflow import provenance
 from helpers.workflow import recipe as recipes
 from helpers.workflow.progress import EVENT, Progress, minutes
 
@@ -60,11 +60,10 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
         check_tables(out)
         progress = Progress(recipe, out, cores)
         (out / "chain.log").unlink(missing_ok=True)
-        with contextlib.nullcontext({}) if here else warm.serving() as variables:
-            for target in ("arms", "all"):
-                if run_stage(config, recipe, target, cores, progress, variables):
-                    print(progress.ending(out / "chain.log"), file=sys.stderr)
-                    return 1
+        for target in ("arms", "all"):
+            if run_stage(config, recipe, target, cores, progress):
+                print(progress.ending(out / "chain.log"), file=sys.stderr)
+                return 1
         manifest = out / "results" / "manifest.json"
         if progress.finished or not manifest.exists():
             provenance.write(recipe, out, cores, time.monotonic() - progress.started)
@@ -116,11 +115,10 @@ def run_stage(
     target: str,
     cores: int,
     progress: Progress,
-    variables: dict[str, str],
 ) -> int:
     """Let Snakemake make a target and feed what it prints to `progress`. Returns its exit status.
 
-    `config` is for the Snakefile, `variables` are for the environment of its jobs.
+    `config` is for the Snakefile.
     """
     out = Path("outputs", recipe["recipe"])
     first = [run for run in recipes.runs(recipe) if run in ("base.s0", run_of("correct", recipe["seeds"][0]))]
@@ -136,7 +134,6 @@ def run_stage(
         command += ["--forcerun", *others]
     process = subprocess.Popen(
         command,
-        env=os.environ | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -174,17 +171,6 @@ def made_by_hand(recipe: dict[str, Any], out: Path) -> list[str]:
     return found
 
 
-def start_notebook(output: Path, parameters: dict[str, Any]) -> int:
-    """`run_notebook` in a fork of the chain's server of warm starts, or here where there is none."""
-    status = warm.run("helpers.workflow.chain:forked_notebook", [str(output), json.dumps(parameters)])
-    return run_notebook(output, parameters) if status is None else status
-
-
-def forked_notebook() -> int:
-    """`run_notebook` with the arguments that a fork finds."""
-    return run_notebook(Path(sys.argv[1]), json.loads(sys.argv[2]))
-
-
 def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
     """Execute the notebook that `output` is named after; a failed one stays, as OUTPUT.failed.ipynb."""
     import papermill  # seconds that only a job needs to spend
@@ -194,11 +180,6 @@ def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
     quiet_environment(threads)
     job = output.name.removesuffix(".ipynb")
     source = f"notebooks/{job.partition('.')[0]}.ipynb"
-    if warm.ADDRESS in os.environ and threads == 1:
-        from helpers.workflow import warm_kernel
-
-        once = job.count(".") < 2  # not for every condition: what it imports is needed no second time
-        warm_kernel.use([] if once else warm.imported(source))
     partial, failed = output.with_name(f".{job}.partial"), output.with_name(f"{job}.failed.ipynb")
     output.parent.mkdir(parents=True, exist_ok=True)
     tell("start", job=job)
@@ -258,7 +239,7 @@ def main() -> int:
             die_with_parent(given.parent)
             threads = {} if given.threads is None else {"threads": given.threads}
             if not given.gpus:
-                return start_notebook(given.output, given.parameters | threads)
+                return run_notebook(given.output, given.parameters | threads)
             with devices.held(given.gpus) as names:
                 os.environ["CUDA_VISIBLE_DEVICES"] = names
                 return run_notebook(given.output, given.parameters | threads)
