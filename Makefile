@@ -33,7 +33,6 @@ lab: .venv/core
 benchmark: .venv/core
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/arms.py --processes $(CORES)
-	$(BIN)/python tests/benchmarks/tables.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

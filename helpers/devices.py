@@ -1,16 +1,15 @@
-"""GPUs: what a data sheet says of them, which are here, and which of them a job has for itself.
+"""GPUs: what data sheets say of them, which ones are here, and holding some for a job.
 
     GPUS["h200"]              # Gpu(memory=141, tflops=989, precision="bf16")
-    with held(2) as names:    # "0,3", for CUDA_VISIBLE_DEVICES; nobody else who asks gets them meanwhile
+    with held(2) as names:    # "0,3", for CUDA_VISIBLE_DEVICES; held exclusively until the block ends
 
-Snakemake counts GPUs and does not say which; a lock file for each says it, and goes with its holder. In a
-job of Slurm, which hands out GPUs itself, all that are visible are the job's.
+Snakemake counts GPUs without saying which, so each has a lock file, which is released with its holder. In a
+Slurm job all visible GPUs are the job's own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import subprocess
@@ -19,6 +18,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from helpers.conditions import nearest
 
@@ -52,7 +53,7 @@ GPUS = {
 
 
 def visible() -> list[str]:
-    """The names of the GPUs that may be used: of CUDA_VISIBLE_DEVICES, else the driver's numbers."""
+    """The GPUs that may be used: those in CUDA_VISIBLE_DEVICES, otherwise all that the driver lists."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
@@ -65,9 +66,9 @@ def visible() -> list[str]:
 
 @contextlib.contextmanager
 def held(count: int, folder: Path = LOCKS, patience: float = 24 * 3600) -> Iterator[str]:
-    """Hold so many GPUs, waiting until they are free; their names, with commas.
+    """Hold `count` GPUs, waiting until they are free; yields their names, separated by commas.
 
-    ValueError where there are fewer altogether, or after `patience` seconds.
+    ValueError where the machine has fewer, or after `patience` seconds.
     """
     names = visible()
     if count > len(names):
@@ -84,7 +85,10 @@ def held(count: int, folder: Path = LOCKS, patience: float = 24 * 3600) -> Itera
         while True:
             mine: list[str] = []
             for name in names:
-                if len(mine) < count and stack.enter_context(lock(folder / name)):
+                if len(mine) == count:
+                    break
+                with contextlib.suppress(Timeout):
+                    stack.enter_context(FileLock(folder / name, timeout=0))
                     mine.append(name)
             if len(mine) == count:
                 break
@@ -95,22 +99,10 @@ def held(count: int, folder: Path = LOCKS, patience: float = 24 * 3600) -> Itera
         yield ",".join(mine)
 
 
-@contextlib.contextmanager
-def lock(path: Path) -> Iterator[bool]:
-    """Whether the lock was free; it is held until the end of the block if so."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
-
 def machine(name: str) -> Gpu:
-    """A GPU of the table, or this machine where the name is "".
+    """A GPU of the table, or this machine for "". A CPU trains in fp32 and has no rate (nan).
 
-    A processor trains in fp32 and has no rate (nan). ValueError names the nearest GPU of the table.
+    ValueError names the closest GPU of the table.
     """
     if name and name not in GPUS:
         raise ValueError(f"gpu: {name!r} is not in the table{nearest(name, GPUS)}")
@@ -127,7 +119,7 @@ def machine(name: str) -> Gpu:
 
 
 def is_named(key: str, name: str, memory: float) -> bool:
-    """Whether a GPU of the table is the one that the driver calls by this name (with so many bytes)."""
+    """Whether the driver's name and memory (bytes) are those of this entry of the table."""
     words = re.split("[^a-z0-9]+", name.lower())
     model = [part for part in key.split("-") if part not in ("40", "80")]
     return all(part in words for part in model) and memory < GPUS[key].memory * 1.1e9

@@ -1,4 +1,4 @@
-"""What the chain's processes start with, and with whom they end."""
+"""Child processes: their environment, and ending them together with their parent."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Have Linux kill this process when its parent ends; elsewhere only Ctrl-C stops the whole chain.
+    """Have Linux kill this process when its parent ends; on other systems only Ctrl-C ends all of them.
 
-    `parent` is the process that it was started by, which may have ended before this call.
+    `parent` is the id of the process that started this one; it may have ended before this call.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -24,7 +24,7 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def quiet_environment(threads: int) -> None:
-    """What a kernel inherits: its number of threads, no progress bars, this very Python."""
+    """Set what a kernel inherits: number of threads, no progress bars, kernels of this Python."""
     kernels = [str(Path(sys.prefix, "share", "jupyter")), os.environ.get("JUPYTER_PATH", "")]
     os.environ |= {
         "OMP_NUM_THREADS": str(threads),
@@ -39,6 +39,6 @@ def quiet_environment(threads: int) -> None:
 
 
 def socket_folder() -> tempfile.TemporaryDirectory:
-    """A folder for sockets, whose names the system limits to 107 bytes: in /tmp where TMPDIR is too long."""
+    """A folder for sockets, whose paths may have 107 bytes: in /tmp where TMPDIR is too long."""
     usual = tempfile.gettempdir()
     return tempfile.TemporaryDirectory(dir=usual if len(os.fsencode(usual)) < 70 else "/tmp")

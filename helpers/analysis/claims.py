@@ -1,7 +1,7 @@
 """Claims: the pre-registered sentences of `claims.yaml`, judged by their rules on a run and on the paper.
 
     registered = read_claims()
-    judge(registered["claims"], drawn, ["countdown"], margin=5, paper=paper_cells("..."))
+    judge(registered["claims"], solved, ["countdown"], margin=5, paper=paper_cells("..."))
     # benchmark  id                        verdict  difference  low    high   ... paper_verdict
     # countdown  shuffle-67-below-correct  holds    -21.40      -25.0  -17.9  ... holds
 
@@ -19,12 +19,12 @@ import pandas as pd
 import yaml
 
 from helpers.analysis.intervals import Difference
-from helpers.analysis.tables import Drawn, columns_of, contrast, rounded
+from helpers.analysis.tables import Answers, columns_of, contrast, rounded
 from helpers.conditions import parse
 
 REGISTERED = Path(__file__).with_name("claims.yaml")
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "inconclusive", "not run"
-# What each rule asks for, in words; the report and the table say it beside the numbers.
+# What each rule requires, in words, for the report and the table.
 RULES = {
     "above": "95% interval above 0",
     "below": "95% interval below 0",
@@ -38,7 +38,7 @@ PAPER_NUMBERS = ("paper_difference", "paper_low", "paper_high", "paper_low90", "
 
 
 def read_claims(path: str | Path = REGISTERED) -> dict:
-    """The registered benchmark, margin (points) and claims; ValueError names a claim without a known rule."""
+    """The registered benchmark, margin (points) and claims; ValueError names a claim with an unknown rule."""
     registered = yaml.safe_load(Path(path).read_text())
     for claim in registered["claims"]:
         if claim["rule"] not in RULES:
@@ -49,15 +49,15 @@ def read_claims(path: str | Path = REGISTERED) -> dict:
 
 
 def slope(at: np.ndarray) -> np.ndarray:
-    """The weights with which values at these places give their least-squares slope."""
+    """Weights with which values at these places give their least-squares slope."""
     return (at - at.mean()) / ((at - at.mean()) ** 2).sum()
 
 
 def weights(claim: dict, consistency: Mapping[str, float] | None = None) -> dict[str, float]:
-    """The weighted sum of accuracies that a claim is about, as `tables.contrast` takes it.
+    """The weighted sum of accuracies that a claim is about, for `tables.contrast`.
 
-    For `falls` it is the least-squares slope, in points from a fraction of 0 to one of 100%; for `rises`
-    that over the conditions' structural consistency, nan where one of them has none.
+    For `falls` it is the least-squares slope in points, from a fraction of 0 to 100%; for `rises` the slope
+    over the conditions' structural consistency, nan if one of them has none.
     """
     left = claim["left"]
     if claim["rule"] == "falls":
@@ -69,7 +69,7 @@ def weights(claim: dict, consistency: Mapping[str, float] | None = None) -> dict
 
 
 def verdict(rule: str, interval: tuple[float, float], interval90: tuple[float, float], margin: float) -> str:
-    """The verdict that a rule of `claims.yaml` gives on a difference's 95% and 90% intervals (points)."""
+    """The verdict of a rule in claims.yaml on a difference's 95% and 90% intervals (points)."""
     low, high = interval
     if rule == "equivalent":
         low, high = interval90
@@ -82,13 +82,13 @@ def verdict(rule: str, interval: tuple[float, float], interval90: tuple[float, f
         )
     if rule == "at_most":
         return HOLDS if high < margin else FAILS if low > margin else UNDECIDED
-    if rule in ("below", "falls"):  # "above" seen from the other side
+    if rule in ("below", "falls"):  # "above", mirrored
         low, high = -high, -low
     return HOLDS if low > 0 else FAILS if high < margin else UNDECIDED
 
 
 def paper_contrast(weights: Mapping[str, float], paper: pd.DataFrame) -> Difference:
-    """A weighted sum of the paper's cells with its binomial error, as if no problem were shared (points)."""
+    """A weighted sum of the paper's cells with its binomial error, assuming no shared problems (points)."""
     estimate = sum(w * paper.accuracy[c] for c, w in weights.items())
     variance = sum((w * paper.standard_error[c]) ** 2 for c, w in weights.items())
     return Difference(float(estimate), float(estimate), float(variance), share=0.0, seeds=1, problems=0)
@@ -97,7 +97,7 @@ def paper_contrast(weights: Mapping[str, float], paper: pd.DataFrame) -> Differe
 def paper_columns(
     claim: dict, paper: pd.DataFrame | None, consistency: Mapping[str, float] | None, margin: float
 ) -> dict[str, float | str]:
-    """The paper's own verdict on a claim and its numbers; "not run" where it has no such cell."""
+    """The paper's own verdict and numbers for a claim; "not run" if it lacks a cell."""
     over = weights(claim | claim.get("paper", {}), consistency)
     if paper is None or not set(over) <= set(paper.index) or any(map(isnan, over.values())):
         return {"paper_verdict": NOT_RUN}
@@ -108,19 +108,19 @@ def paper_columns(
 
 def judge(
     claims: list[dict],
-    drawn: Mapping[str, Drawn],
+    solved: Mapping[str, Answers],
     benchmarks: list[str],
     margin: float,
     paper: pd.DataFrame | None = None,
     consistency: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
-    """A row a benchmark and claim: verdict, what decides it, and the numbers (points), here and in the paper.
+    """One row per benchmark and claim: verdict, rule, and the numbers (points), here and in the paper.
 
-    `missing` names the conditions without scores, or without a structural consistency where it is needed.
+    `missing` names conditions without scores or, where needed, without a structural consistency.
     """
     rows, known = [], [] if consistency is None else consistency
     for benchmark in benchmarks:
-        present = drawn[benchmark].answers
+        present = solved[benchmark]
         for claim in claims:
             over = weights(claim, consistency)
             lacking = [c for c in claim["left"] if claim["rule"] == "rises" and c not in known]
@@ -135,7 +135,7 @@ def judge(
                 "added": claim.get("added", ""),
             }
             if not absent:
-                d = contrast(drawn[benchmark], over)
+                d = contrast(solved[benchmark], over)
                 decided = verdict(claim["rule"], d.interval(0.95), d.interval(0.9), margin)
                 row |= {"verdict": decided, **columns_of(d)}
             rows.append(row | paper_columns(claim, paper, consistency, margin))
@@ -145,7 +145,7 @@ def judge(
 
 
 def write_json(table: pd.DataFrame, path: str | Path) -> None:
-    """Write the judged claims as a JSON list, an object a row; a number that is not there is null."""
+    """Write the judged claims as a JSON list, one object per row; missing numbers are null."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(
         table.to_json(orient="records", indent=1, force_ascii=False) + "\n", encoding="utf-8"

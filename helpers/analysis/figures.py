@@ -1,4 +1,4 @@
-"""Figures: six pictures of a run, in one style (`style.py`); a figure's label is its alt text.
+"""Figures of a run, in one style (style.py); a figure's label is its alt text.
 
     figure = accuracy_by_fraction(grid, "countdown")
     save(figure, "outputs/laptop/results/figures/accuracy_by_fraction.svg")
@@ -38,12 +38,12 @@ DASHES = ("-", "--", "-.", ":")
 
 
 def shown(values: pd.Series, decimals: int = 1) -> str:
-    """Values in words for an alt text: "shuffle-33 46.8, shuffle-67 38.0"."""
+    """Values as words for an alt text: "shuffle-33 46.8, shuffle-67 38.0"."""
     return ", ".join(f"{name} {value:.{decimals}f}" for name, value in values.items())
 
 
 def accuracy_by_fraction(grid: pd.DataFrame, benchmark: str) -> Figure:
-    """Accuracy on a benchmark against the fraction that is perturbed, content left and structure right."""
+    """Accuracy on a benchmark against the perturbed fraction, content left and structure right."""
     rows = grid[grid.benchmark == benchmark].set_index("condition")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.8))
@@ -67,7 +67,7 @@ def accuracy_by_fraction(grid: pd.DataFrame, benchmark: str) -> Figure:
 
 
 def reference_lines(axes: Axes, rows: pd.DataFrame) -> None:
-    """Level lines, named at the right, for the models trained on correct traces and not at all."""
+    """Horizontal lines, labelled on the right, for the models trained on correct traces and not at all."""
     levels = rows.accuracy[[c for c in ("correct", "base") if c in rows.index]].sort_values()
     for condition, level in levels.items():
         axes.axhline(
@@ -79,7 +79,7 @@ def reference_lines(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def draw_family(axes: Axes, rows: pd.DataFrame, kind: str, shift: float) -> None:
-    """One perturbation's accuracies, joined to `correct` at 0; shifted, so that none hides another."""
+    """One perturbation's accuracies, joined to `correct` at 0 and shifted so that none hides another."""
     part = rows[[family(c) == kind for c in rows.index]]
     if part.empty:
         return
@@ -98,7 +98,7 @@ def draw_family(axes: Axes, rows: pd.DataFrame, kind: str, shift: float) -> None
 
 
 def difference_to_correct(differences: pd.DataFrame, benchmark: str, margin: float) -> Figure:
-    """A row a condition: its difference to `correct` with interval, and the band that counts as equal."""
+    """One row per condition: its difference to `correct` with interval, and the equivalence band."""
     rows = differences[differences.benchmark == benchmark].set_index("condition")
     names = ordered(rows.index)
     with matplotlib.rc_context(STYLE):
@@ -118,10 +118,10 @@ def difference_to_correct(differences: pd.DataFrame, benchmark: str, margin: flo
 def accuracy_by_consistency(
     grid: pd.DataFrame, consistency: pd.Series, fit: pd.DataFrame, benchmark: str
 ) -> Figure:
-    """Accuracy against the structural consistency of what was trained on, with the line fitted to all arms.
+    """Accuracy against the structural consistency of the training text, with the fitted line.
 
-    `consistency` is by condition, `fit` as `tables.fitted_line` has it. Arms that leave the order whole stand
-    side by side on the right, where the line ends; numbers at the points on the left are fractions.
+    `consistency` is by condition, `fit` comes from `tables.fitted_line`. Arms that keep the whole order are
+    side by side on the right, where the line ends; numbers at points on the left are fractions.
     """
     rows = grid[grid.benchmark == benchmark].set_index("condition").join(consistency.rename("at"))
     arms = [c for c in rows.index if c == "correct" or group(c) != "other"]
@@ -158,13 +158,13 @@ def accuracy_by_consistency(
 
 
 def point(axes: Axes, at: float, row: pd.Series, name: str) -> None:
-    """One condition's accuracy with its interval, at a place on the x axis."""
+    """A condition's accuracy with its interval, at this place on the x axis."""
     axes.plot([at, at], [row.low, row.high], color=look(name)["color"], linewidth=1.3)
     axes.plot(at, row.accuracy, linestyle="none", **look(name))
 
 
 def next_to_paper(differences: pd.DataFrame, benchmark: str) -> Figure:
-    """Cell by cell, our difference to `correct` and the paper's, both with 95% intervals.
+    """Our difference to `correct` and the paper's, cell by cell, with 95% intervals.
 
     The paper's interval is binomial and unpaired: 1.96 times the root of both cells' squared errors.
     """
@@ -189,9 +189,10 @@ def next_to_paper(differences: pd.DataFrame, benchmark: str) -> Figure:
 
 
 def responses(grid: pd.DataFrame, benchmark: str, paper: pd.DataFrame | None = None) -> Figure:
-    """Length, reflection keywords and responses cut at the limit, per condition (the paper's Tables 4 to 7).
+    """Length, reflection keywords and truncated responses per condition (the paper's Tables 4 to 7).
 
-    Length and keywords are multiples of `correct`'s, as in `paper.paper_lengths`, which stands beside them.
+    Length and keywords are multiples of `correct`'s; the paper's are shown next to them
+    (`paper.paper_lengths`).
     """
     rows = grid[grid.benchmark == benchmark].set_index("condition")
     names = ["correct", *ordered(c for c in rows.index if c != "correct")]
@@ -227,7 +228,7 @@ def responses(grid: pd.DataFrame, benchmark: str, paper: pd.DataFrame | None = N
 
 
 def training_curves(curves: pd.DataFrame) -> Figure:
-    """Training loss, mean over seeds, a panel for each perturbation; `correct` is grey in each of them."""
+    """Training loss, mean over seeds, one panel per perturbation; `correct` is grey in each."""
     means = curves.groupby(["condition", "step"], sort=False, as_index=False)["loss"].mean()
     conditions = [c for c in ordered(means.condition.unique()) if c[0] != "#" and c != "correct"]
     kinds = list(dict.fromkeys(family(c) if group(c) != "other" else "other" for c in conditions)) or [
@@ -255,7 +256,7 @@ def training_curves(curves: pd.DataFrame) -> Figure:
 
 
 def draw_curve(axes: Axes, part: pd.DataFrame, dash: str, label: str) -> None:
-    """One condition's loss against its steps."""
+    """One condition's loss by step."""
     colour = look(label)["color"] if label else OTHER
     width, behind = (1.3, 2) if label else (2.5, 1)
     options = {"color": colour, "linewidth": width, "zorder": behind, "alpha": 1 if label else 0.4}

@@ -1,4 +1,4 @@
-"""The paper's published tables (`paper_tables.json`), in the form of a run's own.
+"""The paper's published tables (paper_tables.json), in the format of a run's.
 
 cells = paper_cells("helpers/analysis/paper_tables.json")
 cells.accuracy["shuffle-67"], cells.standard_error["shuffle-67"]       # points: 57.2, 2.76
@@ -14,10 +14,10 @@ import pandas as pd
 
 
 def paper_cells(path: str | Path) -> pd.DataFrame:
-    """The paper's accuracies, means of MATH500, AIME24, AMC23 and OlympiadBench; points, a row a condition.
+    """The paper's accuracies in points, means of MATH500, AIME24, AMC23 and OlympiadBench, by condition.
 
-    Table 2, `short` of Table 4, and the models of Table 1, which have no difference to `correct`. The
-    standard error is binomial, of one greedy run a benchmark.
+    From Table 2, `short` in Table 4, and the models in Table 1 (without a difference to `correct`). The
+    standard error is binomial, for one greedy run per benchmark.
     """
     tables = json.loads(Path(path).read_text())
     names, sizes = tables["table2_perturbations"]["columns"], tables["benchmark_sizes"]
@@ -37,10 +37,10 @@ def paper_cells(path: str | Path) -> pd.DataFrame:
 
 
 def paper_lengths(path: str | Path) -> pd.DataFrame:
-    """Tokens and keywords of a response as multiples of those of `correct`; a row a condition.
+    """Tokens and keywords per response as multiples of `correct`'s; one row per condition.
 
-    Means over the four benchmarks, of Tables 5 to 7, and for `base` and `short` of Table 4, whose long
-    traces stand for `correct`.
+    Means over the four benchmarks, from Tables 5 to 7 and, for `base` and `short`, from Table 4, whose long
+    traces serve as `correct`.
     """
     tables = json.loads(Path(path).read_text())
     by_arm, by_kind = tables["tables5to7_length_and_keywords"], tables["table4_short_vs_long"]

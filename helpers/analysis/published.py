@@ -1,14 +1,14 @@
-"""The generations that the authors published, read and graded again.
+"""The responses that the authors published, read and graded again.
 
-    rows = read("outputs/published")            # a row a response: model, benchmark, problem_id, ...
-    graded = regrade(rows)                      # and with our verdicts, and what the differences are due to
-    accuracies(graded), differences(graded)     # the cells, and every response on which the two differ
+    rows = read("outputs/published")            # one row per response: model, benchmark, problem_id, ...
+    graded = regrade(rows)                      # with our verdicts, and the causes of differences
+    accuracies(graded), differences(graded)     # the cells, and every response with different verdicts
 
-A folder holds MODEL/BENCHMARK.jsonl as the authors' harness wrote it (one greedy response a problem in
-`code`, the answer it took out of it in `pred`, its verdict in `score`, the gold in `gt`) and
-MODEL/BENCHMARK.metrics.json with the accuracy that they report. `download` fetches them.
-Not in the files: token counts and whether a response was cut. Length is in characters, and a response
-counts as cut where it neither closes its format nor ends like a sentence or a formula: an estimate.
+A folder holds MODEL/BENCHMARK.jsonl as written by the authors' harness (one greedy response per problem in
+`code`, the extracted answer in `pred`, the verdict in `score`, the reference answer in `gt`) and
+MODEL/BENCHMARK.metrics.json with the accuracy they report. `download` fetches them. The files contain neither
+token counts nor whether a response was cut. Length is in characters, and a response counts as cut if it
+neither closes its format nor ends like a sentence or a formula, which is an estimate.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BENCHMARKS = ("math500", "aime24", "amc23", "olympiadbench")
 STEPS = (21, 35, 49, 63, 70, 84, 98, 105, 119, 133, 140)
 PRINTED = "Qwen2.5-32B-correct@133"
 ARMS, OTHERS = "icml_models/Sky-T1-math-", "home/ubuntu/skyov1-dl/Sky-T1-math-"
-# What a model is called here: its folder in the authors' repository and the name of its prompt.
+# By our name of a model: its folder in the authors' repository and the name of its prompt.
 PUBLISHED = {
     **{f"Qwen2.5-32B-correct@{n}": (f"{ARMS}correct-5K-32B-ckpts/checkpoint-{n}", "Sky-T1") for n in STEPS},
     "Qwen2.5-32B-digits-20": (f"{ARMS}corrupt-0.2-32B", "Sky-T1"),
@@ -67,12 +67,11 @@ CAUSES = {
 
 
 def download(folder: str | Path, models: list[str], source: str = SOURCE.format(COMMIT)) -> list[str]:
-    """Fetch what is published of these models and not yet in the folder; returns what is not published.
+    """Fetch what is published of these models and not in the folder yet; returns what is not published.
 
-    ValueError for an unknown model; OSError where the network fails.
+    ValueError for an unknown model; OSError if the network fails.
     """
-    unknown = [m for m in models if m not in PUBLISHED]
-    if unknown:
+    if unknown := [m for m in models if m not in PUBLISHED]:
         raise ValueError(f"no generations of {unknown[0]!r} were published, only of {', '.join(PUBLISHED)}")
     absent = []
     for model in models:
@@ -102,7 +101,7 @@ def download(folder: str | Path, models: list[str], source: str = SOURCE.format(
 
 
 def read(folder: str | Path) -> pd.DataFrame:
-    """A row a response in a folder's files; ValueError names a file and line that is not of this kind.
+    """One row per response in a folder's files; ValueError names a file and line of another format.
 
     Columns: model, benchmark, problem_id, gold, their_gold, response, their_answer, theirs, reported.
     """
@@ -124,7 +123,7 @@ def read(folder: str | Path) -> pd.DataFrame:
 
 
 def row_of(row: dict[str, Any]) -> dict[str, Any]:
-    """What matters of one line. The gold is the benchmark's own where the line has it: theirs is cleaned."""
+    """What we need of a line. The reference answer is the benchmark's own if present: theirs is cleaned."""
     theirs = as_text(row["gt"])
     own = as_text(row["answer"]) if row.get("answer") not in (None, "") else theirs
     return {
@@ -138,10 +137,10 @@ def row_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def regrade(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with our verdicts; each `status` as in grading.STATUSES.
+    """The rows with our verdicts; `status` is one of grading.STATUSES.
 
-    `status` and `strict`: a box is needed. `lenient`: without one, their answer (the last number) is
-    graded, as their harness does. `compared`: their answer and their gold, compared by our grader.
+    `status` and `strict` need a box. `lenient`: without one, their answer (the last number) is graded, as in
+    their harness. `compared`: their answer and their reference answer, compared by our grader.
     """
     boxed = [final_answer(text) for text in rows.response]
     pairs = [(rows.gold, boxed), (rows.their_gold, rows.their_answer), (rows.gold, rows.their_answer)]
@@ -170,7 +169,7 @@ def ended(response: str) -> bool:
 
 
 def cause(row: Any) -> str:
-    """What a difference between their verdict and our strict one is due to (CAUSES); "" without one."""
+    """Why their verdict and our strict one differ (CAUSES); "" if they agree."""
     if row.strict == row.theirs:
         return ""
     if row.answer is None:
@@ -179,9 +178,9 @@ def cause(row: Any) -> str:
 
 
 def accuracies(graded: pd.DataFrame, paper: dict[str, Any]) -> pd.DataFrame:
-    """A row a file, in percent: the paper's cell, what they report, ours with interval, cut, lengths.
+    """One row per file, in percent: the paper's cell, what they report, ours with interval, cut, lengths.
 
-    `lenient` reads answers as their harness does and should be what they report; `strict` needs a box.
+    `lenient` reads answers as their harness does and should equal what they report; `strict` needs a box.
     `paper` is paper_tables.json.
     """
     made = []
@@ -198,7 +197,7 @@ def accuracies(graded: pd.DataFrame, paper: dict[str, Any]) -> pd.DataFrame:
 
 
 def paper_cell(paper: dict[str, Any], model: str, benchmark: str) -> float | None:
-    """The cell of Table 2 (or, for `short`, Table 4) that a model's file is behind."""
+    """The cell of Table 2 (or, for `short`, Table 4) that a model's file belongs to."""
     condition = model.removeprefix("Qwen2.5-32B-").partition("@")[0]
     name = PAPER_NAMES.get(benchmark)
     if not model.startswith("Qwen2.5-32B-") or name is None:
@@ -212,9 +211,9 @@ def paper_cell(paper: dict[str, Any], model: str, benchmark: str) -> float | Non
 
 
 def differences(graded: pd.DataFrame) -> pd.DataFrame:
-    """Every response on which the verdicts differ though it was read alike, and which is right, if judged.
+    """Every response with different verdicts although it was read alike, and which is right, if judged.
 
-    Read alike: both by the box, or, without one, both by the answer that their harness took.
+    Read alike: both by the box or, without one, both by the answer that their harness extracted.
     """
     rows = graded[graded.lenient != graded.theirs]
     columns = ["model", "benchmark", "problem_id", "gold", "answer", "their_gold", "their_answer"]
@@ -225,31 +224,30 @@ def differences(graded: pd.DataFrame) -> pd.DataFrame:
 
 
 def unboxed(graded: pd.DataFrame) -> pd.DataFrame:
-    """A row a file: responses without a box, and how many of those they count as right."""
+    """One row per file: responses without a box, and how many of those they count as right."""
     rows = graded[graded.answer.isna()]
-    table = rows.groupby(["model", "benchmark"], sort=False).agg(
-        without_box=("theirs", "size"), counted_right=("theirs", "sum"), cut=("cut", "sum")
-    )
-    return table.reset_index()
+    found = {"without_box": ("theirs", "size"), "counted_right": ("theirs", "sum"), "cut": ("cut", "sum")}
+    return rows.groupby(["model", "benchmark"], sort=False).agg(**found).reset_index()
 
 
 def is_checkpoint(models: pd.Series) -> pd.Series:
-    """Which of these are checkpoints of a run other than the one that the paper prints."""
+    """Which models are checkpoints that the paper does not print."""
     return models.str.contains("@") & (models != PRINTED)
 
 
 def checkpoints(graded: pd.DataFrame, resamples: int = 2000) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The checkpoints of the run on correct traces: a row for each, and what choosing the best one adds.
+    """The checkpoints of the run on correct traces, one row each, and what choosing the best one adds.
 
-    Rows in percent: our accuracy with Wilson's interval, theirs, and the difference to PRINTED on the same
-    problems with interval and p (see `contrasts`). Choice: the mean over checkpoints, what the best one
-    has on the problems that it is chosen by (`chosen`) and on the others (`others`), means over samples.
+    Rows, in percent: our accuracy with Wilson's interval, theirs, and the difference to PRINTED on the same
+    problems with interval and p (see `contrasts`). Choice: the mean over checkpoints, and the best one's
+    accuracy on the problems that it was chosen by (`chosen`) and on the others (`others`), as means over
+    samples.
     """
     rows = graded[graded.model.str.contains("@") & (graded.benchmark == "aime24")]
     table = accuracies(rows, {"table2_perturbations": {}, "table4_short_vs_long": {"accuracy": {}}})
     table = table.sort_values("model", key=lambda names: names.str.partition("@")[2].astype(int))
     table = table[["model", "problems", "reported", "lenient", "strict", "low", "high"]]
-    pairs = contrasts(rows, resamples)
+    pairs = contrasts(rows)
     turned = pairs.rename(columns={"first": "second", "second": "first", "low": "high", "high": "low"})
     both = pd.concat([pairs, turned.assign(**{c: -turned[c] for c in ("difference", "low", "high")})])
     mine = both[both["second"] == PRINTED][["first", "difference", "low", "high", "p"]]
@@ -260,10 +258,10 @@ def checkpoints(graded: pd.DataFrame, resamples: int = 2000) -> tuple[pd.DataFra
     return table.merge(mine, on="model", how="left"), {k: round(100 * v, 1) for k, v in choice.items()}
 
 
-def contrasts(graded: pd.DataFrame, resamples: int = 2000) -> pd.DataFrame:
+def contrasts(graded: pd.DataFrame) -> pd.DataFrame:
     """Pairs of models on the problems that both answered: difference in points, interval, discordant pairs.
 
-    `p` is McNemar's exact test: how often a fair coin splits the discordant problems as unevenly.
+    `p` is McNemar's exact test: how often a fair coin splits the discordant problems at least as unevenly.
     """
     made = []
     for benchmark, part in graded.groupby("benchmark", sort=False):
@@ -272,8 +270,7 @@ def contrasts(graded: pd.DataFrame, resamples: int = 2000) -> pd.DataFrame:
         for i, a in enumerate(names):
             for b in names[i + 1 :]:
                 x, y = (table[name].to_numpy(dtype=float) for name in (a, b))
-                rng = intervals.generator(benchmark, a, b)
-                d = intervals.paired_difference(x[None], y[None], resamples, rng)
+                d = intervals.paired_difference(x, y)
                 only = int(np.sum(x > y)), int(np.sum(x < y))
                 p = float(intervals.mcnemar(*only))
                 row = {"benchmark": benchmark, "first": a, "second": b, "problems": len(x)}

@@ -1,9 +1,9 @@
-"""The report: one HTML file that explains a run in five minutes and needs nothing beside it.
+"""The report: one self-contained HTML file that explains a run in five minutes.
 
     write_report("outputs/laptop")     # from its results/: tables, claims.json, figures, manifest.json
 
-Whatever comes from a model or a trace is escaped. A part whose files are missing is left out: notebook 05
-writes the report without a manifest, and the chain writes it again when it has made one.
+Whatever comes from a model or a trace is escaped. Parts whose files are missing are left out: notebook 05
+writes the report before there is a manifest, and the chain writes it again afterwards.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SYMBOLS = {HOLDS: "✓", FAILS: "✗", UNDECIDED: "?", NOT_RUN: "–"}
 FIGURES = ("accuracy_by_fraction", "difference_to_correct", "accuracy_by_consistency")
 MORE_FIGURES = ("next_to_paper", "responses", "training_curves")
 EXAMPLE = "shuffle-67"
-# The question in three parts, and the claims that answer each: what the report's first screen shows.
+# The question in three parts, and the claims that answer each: the report's first screen.
 QUESTIONS = {
     "Does corrupted structure cost accuracy?": (
         ("shuffle-67-below-correct", "shuffling two thirds of the steps costs"),
@@ -60,18 +60,18 @@ def number(value: float | None, form: str = ".1f") -> str:
 
 
 def p_number(value: float) -> str:
-    """A p value for a table: three decimals, or that it is below 0.001."""
+    """A p value for a table: three decimals, or "below 0.001"."""
     return "–" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def needs(missing: str) -> str:
-    """What a claim needs that was not run, in few words."""
+    """What a claim needs that was not run, briefly."""
     names = missing.split()
     return f"needs {' '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def answers(claims: list[dict]) -> list[dict]:
-    """The three parts of the question: each with a word, its claims, and how many of them hold.
+    """The three parts of the question, each with a one-word answer, its claims, and how many of them hold.
 
     "Yes" and "no" need the same verdict on every claim that was run; anything else is "in part".
     """
@@ -86,9 +86,9 @@ def answers(claims: list[dict]) -> list[dict]:
 
 
 def inline_svg(path: str | Path, prefix: str) -> Markup:
-    """A figure to put into a page: the page's own colours, ids that clash with no other figure's.
+    """A figure for a page: in the page's own colours, with ids that clash with no other figure's.
 
-    Its title becomes the text that is read aloud, so that it doesn't cover the figure under a pointer.
+    Its title becomes the text for screen readers, so that no tooltip covers the figure.
     """
     svg = Path(path).read_text(encoding="utf-8")
     title = re.search("<title>(.*?)</title>", svg, re.DOTALL)
@@ -102,13 +102,13 @@ def inline_svg(path: str | Path, prefix: str) -> Markup:
 
 
 def explored(results: Path) -> Markup | None:
-    """The kept trace beside what shuffling made of it, as the explorer draws it; None where none is kept."""
+    """The kept trace next to its shuffled version, as in the explorer; None if no trace is kept."""
     trace = example_trace(results.parent)
     return None if trace is None else Markup(trace_view.render(perturb(trace, EXAMPLE, 0, [trace]), EXAMPLE))
 
 
 def facts(manifest: dict, path: str = "") -> list[tuple[str, str]]:
-    """A manifest's entries as rows of names and values, but for parameters and the notebooks' times."""
+    """A manifest's entries as rows of names and values, without parameters and notebook times."""
     rows: list[tuple[str, str]] = []
     for key, value in manifest.items():
         if key in ("parameters", "seconds"):
@@ -122,13 +122,13 @@ def facts(manifest: dict, path: str = "") -> list[tuple[str, str]]:
 
 
 def benchmark_decided_on(grid: pd.DataFrame) -> str:
-    """The benchmark that the claims are registered for, or the run's first where it has not run."""
+    """The benchmark that claims are registered for, or the run's first if it lacks that one."""
     registered = read_claims()["benchmark"]
     return registered if registered in set(grid.benchmark) else grid.benchmark.iloc[0]
 
 
 def render(output_dir: str | Path) -> str:
-    """The report's HTML from what a run has written so far; ValueError where the tables are missing."""
+    """The report's HTML from what a run has written so far; ValueError if the tables are missing."""
     output_dir = Path(output_dir)
     results = output_dir / "results"
     for name in ("grid.csv", "differences.csv", "claims.json"):
@@ -181,19 +181,19 @@ def render(output_dir: str | Path) -> str:
 
 
 def write_report(output_dir: str | Path) -> Path:
-    """Write results/report.html below a run's folder, whole or not at all."""
+    """Write results/report.html below a run's folder."""
     path = Path(output_dir) / "results" / "report.html"
     write_text(path, render(output_dir))
     return path
 
 
-POINTS = 40  # of a training curve: each is a mean over its part of the steps
+POINTS = 40  # points of a training curve; each is a mean over its part of the steps
 
 
 def consistencies(output_dir: str | Path, conditions: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """Structural consistency of each condition's arm: a row a condition, the mean over traces and seeds.
+    """Structural consistency of each condition's arm: one row per condition, mean over traces and seeds.
 
-    Columns condition, traces and consistency (0 to 1, nan where an arm has no neighbouring steps).
+    Columns condition, traces and consistency (0 to 1, nan for an arm without neighbouring steps).
     """
     rows = []
     for condition in conditions:
@@ -208,7 +208,7 @@ def consistencies(output_dir: str | Path, conditions: Sequence[str], seeds: Sequ
 
 
 def trace_consistencies(path: str | Path) -> list[float]:
-    """Of each trace in an arm's file the consistency as `metrics.metrics` has it; nan without pairs."""
+    """The consistency (see `metrics.metrics`) of each trace in an arm's file; nan without pairs."""
     table = read_table(path).select(["origin"]).to_pydict()
     return [consistency([(step["trace"], step["index"]) for step in steps]) for steps in table["origin"]]
 
@@ -219,7 +219,7 @@ def training_curves(
     seeds: Sequence[int],
     more_seeds: MoreSeeds = None,
 ) -> pd.DataFrame:
-    """Training losses (nats per token): columns condition, seed, step, loss, at most `POINTS` rows a run."""
+    """Training losses (nats per token): condition, seed, step, loss, at most `POINTS` rows per run."""
     rows = []
     for condition in conditions:
         for seed in seeds_of(condition, seeds, more_seeds):
@@ -233,13 +233,13 @@ def training_curves(
 
 
 def made_or_kept(rows: list[dict], columns: list[str], output_dir: str | Path, name: str) -> pd.DataFrame:
-    """The rows as a table or, without any, the table that results/ has; an empty one where it has none."""
+    """The rows as a table or, if there are none, the table in results/, which may be empty."""
     kept = Path(output_dir) / "results" / name
     return read_csv(kept) if not rows and kept.exists() else pd.DataFrame(rows, columns=columns)
 
 
 def example_trace(output_dir: str | Path, steps: int = 7) -> Trace | None:
-    """The first correct trace whose number of steps is nearest to `steps`; None where there is no trace."""
+    """The first correct trace with about `steps` steps; None without traces."""
     for path in ("traces/correct.parquet", "results/trace.parquet"):
         if (Path(output_dir) / path).exists():
             traces = read_traces(Path(output_dir) / path)

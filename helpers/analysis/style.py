@@ -1,4 +1,4 @@
-"""The figures' one style, which also reads in grey, and how conditions are drawn, grouped and ordered.
+"""The figures' style, which also works in grey, and how conditions are drawn, grouped and ordered.
 
     with matplotlib.rc_context(STYLE): ...
     save(figure, "outputs/laptop/results/figures/accuracy.svg")    # and .png; the same bytes every time
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from helpers.conditions import parse
 
-# The report swaps these three for the page's own colours, so nothing else may use them.
+# The report replaces these three by the page's colours, so nothing else may use them.
 INK, LINE, SURFACE = "#1f2328", "#d0d7de", "#ffffff"
 CONTENT, STRUCTURE, OTHER, PAPER = "#2f7fc1", "#d9601a", "#6f7780", "#8a63b8"
 GROUPS = {
@@ -28,32 +28,11 @@ GROUPS = {
 COLOURS = {"content": CONTENT, "structure": STRUCTURE, "other": OTHER}
 MARKERS = {"wrong": "D", "digits": "o", "keywords": "s", "shuffle": "o", "delete": "s", "insert": "^"}
 LINES = {"digits": "-", "keywords": "--", "shuffle": "-", "delete": "--", "insert": ":"}
-STYLE = {
-    "svg.hashsalt": "structure-not-content",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": LINE,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.facecolor": SURFACE,
-    "figure.facecolor": SURFACE,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
+STYLE = matplotlib.rc_params_from_file(Path(__file__).with_suffix(".mplstyle"), use_default_template=False)
 
 
 def family(condition: str) -> str:
-    """What a condition is a fraction of ("shuffle" for "shuffle-67"); itself where it is none."""
+    """The perturbation of a condition ("shuffle" for "shuffle-67"); correct.full is its own."""
     return condition if "." in condition else parse(condition).family
 
 
@@ -63,14 +42,14 @@ def group(condition: str) -> str:
 
 
 def look(condition: str) -> dict:
-    """Colour and marker of a condition: open markers for content, filled ones for structure."""
+    """Colour and marker of a condition: open for content, filled for structure."""
     colour = COLOURS[group(condition)]
     face = colour if group(condition) == "structure" else SURFACE
     return {"color": colour, "marker": MARKERS.get(family(condition), "D"), "markerfacecolor": face}
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as SVG and beside it as PNG, without dates; its label becomes the title."""
+    """Write a figure as SVG and as PNG next to it, without dates; its label becomes the title."""
     path = Path(path).with_suffix(".svg")
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
@@ -82,7 +61,7 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 def ordered(conditions: Iterable[str]) -> list[str]:
-    """Conditions by group and family, fractions rising, a heading ("# content") above each group."""
+    """Conditions by group and family, fractions rising, with a heading ("# content") above each group."""
     conditions, result = list(conditions), []
     for name, families in GROUPS.items():
         here = [c for c in conditions if group(c) == name]
@@ -93,7 +72,7 @@ def ordered(conditions: Iterable[str]) -> list[str]:
 
 
 def label_rows(axes: Axes, names: list[str]) -> None:
-    """One labelled row for each name, from the top, headings in bold."""
+    """One labelled row per name, from the top; headings are bold."""
     labels = axes.set_yticks(range(len(names)), [name.removeprefix("# ") for name in names])
     for name, label in zip(names, labels, strict=True):
         label.label1.set_fontweight("bold" if name.startswith("#") else "normal")
@@ -103,7 +82,7 @@ def label_rows(axes: Axes, names: list[str]) -> None:
 
 
 def rows_of(names: list[str], height: float) -> tuple[Figure, Axes]:
-    """A figure with one labelled row for each name and a line at zero."""
+    """A figure with one labelled row per name and a line at zero."""
     figure = Figure(figsize=(9, 1.2 + height * max(4, len(names))))
     axes = figure.subplots()
     label_rows(axes, names)

@@ -1,16 +1,14 @@
-"""Tables: a run's scores as a grid of accuracies, differences to `correct`, and what stands beside them.
+"""Tables: a run's scores as a grid of accuracies, differences to `correct`, and what goes with them.
 
     scores, missing = read_scores("outputs/laptop", ["base", "correct"], [0, 1], ["countdown"])
-    drawn = resample(scores, 10_000)                     # by benchmark: one set of resamples for everything
-    contrast(drawn["countdown"], {"shuffle-67": 1, "correct": -1}).interval()    # points
+    answers = solved(scores)                             # by benchmark and condition: seeds x problems
+    contrast(answers["countdown"], {"shuffle-67": 1, "correct": -1}).interval()    # points
 
-Conditions are compared on the same problems, seed by seed. The resamples depend on the benchmark alone, so
-a number depends neither on the order of the work nor on what else is compared.
+Conditions are compared on the same problems, seed by seed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from helpers.conditions import MoreSeeds, parse, run_of, seeds_of
 from helpers.data.traces import read_table
 
 COLUMNS = ("condition", "seed", "benchmark", "problem_id", "correct", "finished", "tokens", "keywords")
+Answers = dict[str, pd.DataFrame]  # by condition, as returned by `answers`
 FOUR_DECIMALS = ("p", "p_holm", "p_equivalence", "consistency", "loss")
 
 
@@ -33,11 +32,11 @@ def read_scores(
     benchmarks: list[str],
     more_seeds: MoreSeeds = None,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The scores of a run in one table, and the names (condition.s0) of those that it doesn't have yet.
+    """A run's scores in one table, and the names (condition.s0) of runs without scores.
 
-    They are in scores/, a file a run, or all in scores.parquet. The base model is evaluated once, as seed 0;
-    `more_seeds` are those that single conditions have beside `seeds`.
-    ValueError names a damaged file, a benchmark without scores, or a folder with none of these conditions.
+    They are in scores/, one file per run, or all in scores.parquet. The base model is evaluated once, as seed
+    0; `more_seeds` are extra seeds of single conditions. ValueError names a damaged file, a benchmark without
+    scores, or a folder with none of these conditions.
     """
     kept = Path(output_dir) / "scores.parquet"
     together = scores_of(kept) if kept.exists() else None
@@ -66,7 +65,7 @@ def read_scores(
 
 
 def scores_of(path: Path) -> pd.DataFrame:
-    """The rows of one file of scores; ValueError where it is not one."""
+    """The rows of a file of scores; ValueError if it is not one."""
     table = read_table(path).to_pandas()
     absent = [name for name in COLUMNS if name not in table]
     if absent:
@@ -75,15 +74,15 @@ def scores_of(path: Path) -> pd.DataFrame:
 
 
 def cells(scores: pd.DataFrame) -> list[tuple[str, str]]:
-    """The pairs of benchmark and condition that have scores, in the order in which they first appear."""
+    """The pairs of benchmark and condition with scores, in order of appearance."""
     there = set(zip(scores.benchmark, scores.condition, strict=True))
     return [p for p in product(scores.benchmark.unique(), scores.condition.unique()) if p in there]
 
 
 def answers(scores: pd.DataFrame, condition: str, benchmark: str) -> pd.DataFrame:
-    """Which problems were solved: a row a seed, a column a problem, 0 and 1.
+    """Which problems were solved: one row per seed, one column per problem, 0 and 1.
 
-    Where there are several samples of a problem, the share of them that is right.
+    With several samples per problem, the share that is right.
     """
     rows = scores[(scores.condition == condition) & (scores.benchmark == benchmark)]
     sampled = "sample" in rows and rows["sample"].nunique() > 1
@@ -95,65 +94,48 @@ def answers(scores: pd.DataFrame, condition: str, benchmark: str) -> pd.DataFram
     return table if sampled else table.astype(int)
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """One benchmark's answers and their resampled means, by condition.
-
-    `answers` are seeds x problems, `means` resamples x seeds, of the same resamples for all conditions.
-    """
-
-    answers: dict[str, pd.DataFrame]
-    means: dict[str, np.ndarray]
-
-
-def resample(scores: pd.DataFrame, resamples: int) -> dict[str, Drawn]:
-    """Resampled means of every condition and seed, by benchmark; ValueError where problems differ."""
-    drawn = {}
+def solved(scores: pd.DataFrame) -> dict[str, Answers]:
+    """The answers of every condition, by benchmark; ValueError where problems differ."""
+    found = {}
     for benchmark in scores.benchmark.unique():
         here = [c for b, c in cells(scores) if b == benchmark]
-        tables = {c: answers(scores, c, benchmark) for c in here}
-        problems = tables[here[0]].columns
-        for condition, table in tables.items():
-            if not table.columns.equals(problems):
+        found[benchmark] = {c: answers(scores, c, benchmark) for c in here}
+        for condition, table in found[benchmark].items():
+            if not table.columns.equals(found[benchmark][here[0]].columns):
                 raise ValueError(
                     f"{condition} has other {benchmark} problems than {here[0]}: evaluate it again"
                 )
-        counts = intervals.draw_problems(len(problems), resamples, intervals.generator(benchmark))
-        stacked = np.vstack([t.to_numpy(np.float32) for t in tables.values()])
-        ends = np.cumsum([len(t) for t in tables.values()])[:-1]
-        means = np.split(intervals.resampled_means(counts, stacked), ends, axis=1)
-        drawn[benchmark] = Drawn(tables, dict(zip(tables, means, strict=True)))
-    return drawn
+    return found
 
 
-def contrast(drawn: Drawn, weights: dict[str, float]) -> Difference:
+def contrast(solved: Answers, weights: dict[str, float]) -> Difference:
     """A weighted sum of accuracies in points, e.g. {"shuffle-67": 1, "correct": -1}, paired throughout.
 
-    Seeds that every trained condition has are used; ValueError where there is none.
+    It uses the seeds that all trained conditions have; ValueError if there is none.
     """
-    trained = [set(drawn.answers[c].index) for c in weights if not parse(c).is_base]
+    trained = [set(solved[c].index) for c in weights if not parse(c).is_base]
     seeds = sorted(set.intersection(*trained)) if trained else [0]
     if not seeds:
         raise ValueError(f"{', '.join(weights)} have no seed in common: train the missing ones")
-    values, means = np.zeros((1, 1)), np.zeros((1, 1))
+    values = np.zeros((1, 1))
     for condition, weight in weights.items():
-        table = drawn.answers[condition]
+        table = solved[condition]
         rows = [0] if parse(condition).is_base else table.index.get_indexer(seeds)
         values = values + weight * table.to_numpy()[rows]
-        means = means + weight * drawn.means[condition][:, rows]
-    return intervals.difference(values, means, reach=sum(map(abs, weights.values())) / 2)
+    return intervals.difference(values, reach=sum(map(abs, weights.values())) / 2)
 
 
-def grid(scores: pd.DataFrame, drawn: dict[str, Drawn], paper: pd.DataFrame | None = None) -> pd.DataFrame:
-    """A row a benchmark and condition: accuracy with interval, finished (both %), tokens, keywords, paper's.
+def grid(scores: pd.DataFrame, solved: dict[str, Answers], paper: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row per benchmark and condition: accuracy with interval, finished (both %), tokens, keywords.
 
-    Tokens and keywords are means a response; conditions keep the order they have in the scores.
+    Tokens and keywords are means per response; conditions keep their order in the scores. `paper` adds its
+    columns.
     """
     rows = []
     for benchmark, condition in cells(scores):
         part = scores[(scores.benchmark == benchmark) & (scores.condition == condition)]
-        correct = drawn[benchmark].answers[condition].to_numpy()
-        low, high = intervals.accuracy_interval(correct, drawn[benchmark].means[condition])
+        correct = solved[benchmark][condition].to_numpy()
+        low, high = intervals.accuracy_interval(correct)
         rows.append(
             {
                 "benchmark": benchmark,
@@ -171,16 +153,16 @@ def grid(scores: pd.DataFrame, drawn: dict[str, Drawn], paper: pd.DataFrame | No
     return with_paper(pd.DataFrame(rows), "accuracy", paper)
 
 
-def differences(drawn: dict[str, Drawn], margin: float, paper: pd.DataFrame | None = None) -> pd.DataFrame:
-    """A row a benchmark and condition: difference to `correct` in points, intervals, tests, detectable one.
+def differences(solved: dict[str, Answers], margin: float, paper: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row per benchmark and condition: difference to `correct` in points, intervals and tests.
 
-    `seeds` is how many of them both conditions have, over which the difference is taken.
-    `p` is McNemar's exact one for single greedy runs, `p_holm` it after Holm's correction for all arms of
-    the benchmark; `p_equivalence` and `equivalent` are of two one-sided tests against the margin.
+    `seeds` is the number that both conditions have, over which the difference is taken. `p` is McNemar's
+    exact test for single greedy runs; `p_holm` is corrected for all arms of the benchmark (Holm);
+    `p_equivalence` and `equivalent` come from two one-sided tests against the margin.
     """
     tables = []
-    for benchmark, here in drawn.items():
-        others = [c for c in here.answers if c != "correct"] if "correct" in here.answers else []
+    for benchmark, here in solved.items():
+        others = [c for c in here if c != "correct"] if "correct" in here else []
         rows = []
         for condition in others:
             d = contrast(here, {condition: 1, "correct": -1})
@@ -195,7 +177,7 @@ def differences(drawn: dict[str, Drawn], margin: float, paper: pd.DataFrame | No
     columns = ["benchmark", "condition", "seeds", "difference", "low", "high", "low90", "high90"]
     columns += ["minimum_detectable", "p", "p_holm", "p_equivalence", "equivalent"]
     table = with_paper(pd.concat(tables).reindex(columns=columns), "difference", paper)
-    if paper is not None:  # of two cells that are read as independent
+    if paper is not None:  # of two cells, treated as independent
         errors = np.hypot(table.paper_standard_error, paper.standard_error["correct"])
         table = table.assign(paper_standard_error=errors).rename(
             columns={"paper_standard_error": "paper_error_of_difference"}
@@ -204,45 +186,46 @@ def differences(drawn: dict[str, Drawn], margin: float, paper: pd.DataFrame | No
 
 
 def seed_counts(grid: pd.DataFrame, benchmark: str) -> tuple[int, dict[int, list[str]]]:
-    """How many seeds the trained conditions of a grid have, and by larger numbers those that have more."""
+    """The number of seeds that all trained conditions have, and the conditions with more, by number."""
     rows = grid[(grid.benchmark == benchmark) & ~grid.condition.map(lambda c: parse(c).is_base)]
     common = int(rows.seeds.min()) if len(rows) else 1
     more = rows[rows.seeds > common].groupby("seeds", sort=False).condition.agg(list)
     return common, {int(seeds): conditions for seeds, conditions in more.items()}
 
 
-def fitted_line(drawn: Drawn, consistency: pd.Series, points: int = 21) -> pd.DataFrame:
-    """The least-squares line of accuracy over the arms' structural consistency, with its 95% intervals.
+def fitted_line(solved: Answers, consistency: pd.Series, points: int = 21) -> pd.DataFrame:
+    """The least-squares line of accuracy over the arms' structural consistency, with 95% intervals.
 
-    Columns at, fit, low, high (percent). They are about other problems and seeds, not about other arms.
+    Columns at, fit, low, high (percent). The intervals are about other problems and seeds, not about other
+    arms.
     """
-    known = consistency[[c in drawn.answers and np.isfinite(at) for c, at in consistency.items()]]
+    known = consistency[[c in solved and np.isfinite(at) for c, at in consistency.items()]]
     if len(known) < 3 or known.nunique() < 2:
         return pd.DataFrame(columns=["at", "fit", "low", "high"])
     off, rows = known - known.mean(), []
     for at in np.linspace(known.min(), known.max(), points):
-        d = contrast(drawn, (1 / len(known) + (at - known.mean()) * off / (off**2).sum()).to_dict())
+        d = contrast(solved, (1 / len(known) + (at - known.mean()) * off / (off**2).sum()).to_dict())
         rows.append((at, d.estimate, *d.interval(0.95)))
     return pd.DataFrame(rows, columns=["at", "fit", "low", "high"])
 
 
-def p_value(drawn: Drawn, condition: str, d: Difference) -> float:
-    """p of no difference to `correct`: McNemar's exact test where both are one greedy run."""
-    a, b = drawn.answers[condition].to_numpy(), drawn.answers["correct"].to_numpy()
+def p_value(solved: Answers, condition: str, d: Difference) -> float:
+    """p of no difference to `correct`: McNemar's exact test if both are one greedy run."""
+    a, b = solved[condition].to_numpy(), solved["correct"].to_numpy()
     if len(a) == len(b) == 1 and np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all():
         return float(intervals.mcnemar(np.sum(a > b), np.sum(a < b)))
     return d.p_value()
 
 
 def columns_of(d: Difference) -> dict[str, float]:
-    """A difference as a table has it: estimate, both intervals, minimum detectable difference (points)."""
+    """A difference as table columns: estimate, both intervals, minimum detectable difference (points)."""
     (low, high), (low90, high90) = d.interval(0.95), d.interval(0.9)
     names = ("difference", "low", "high", "low90", "high90", "minimum_detectable")
     return dict(zip(names, (d.estimate, low, high, low90, high90, d.minimum_detectable()), strict=True))
 
 
 def pass_at_k(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean pass@k over problems in percent, k of 1, 2, 4, ... samples; a row a benchmark and condition."""
+    """Mean pass@k over problems in percent, for k of 1, 2, 4, ...; one row per benchmark and condition."""
     rows = {}
     for benchmark, condition in cells(scores):
         part = scores[(scores.benchmark == benchmark) & (scores.condition == condition)]
@@ -254,7 +237,7 @@ def pass_at_k(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_paper(table: pd.DataFrame, value: str, paper: pd.DataFrame | None) -> pd.DataFrame:
-    """The table, rounded, and beside it what the paper has for each condition."""
+    """The rounded table with the paper's values for each condition."""
     if paper is not None:
         columns = paper[[value, "standard_error"]].add_prefix("paper_")
         table = table.merge(columns, left_on="condition", right_index=True, how="left")
@@ -262,7 +245,7 @@ def with_paper(table: pd.DataFrame, value: str, paper: pd.DataFrame | None) -> p
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with floats to 2 decimals, p values, shares and losses to 4; and no -0.0."""
+    """The table with floats rounded to 2 decimals, p values, shares and losses to 4, without -0.0."""
     floats = table.select_dtypes("float").columns
     decimals = {name: 4 if name in FOUR_DECIMALS else 2 for name in floats}
     return table.assign(**(table[floats].round(decimals) + 0.0))
@@ -275,5 +258,5 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Read a table of `write_csv`; an empty cell is nan, and "nan" a text."""
+    """Read a table of `write_csv`; an empty cell is nan, and "nan" is a text."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""])

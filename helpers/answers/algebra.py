@@ -11,7 +11,7 @@ and a text that is read in part is compared by that part. So only texts of known
 an index, a prime or an accent become symbols of their own, decimals fractions, and formulas are equal when
 50 digits agree at several points.
 
-It may run for ever (`9^{9^{9^{9}}}`): call it in a worker process.
+It may never end (`9^{9^{9^{9}}}`): call it in a worker process.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ POINTS = [(37, 61, 19, 83, 47, 29), (-53, 371, 41, -31, 97, 67), (523, -43, -479
 
 
 def equal(gold: str, answer: str, tolerance: Fraction) -> bool:
-    """Whether two formulas have the same value wherever it is worked out; False where one is not read."""
+    """Whether two formulas have the same value wherever they are defined; False if one cannot be read."""
     first, second = read(gold, answer)
     if first is None or second is None:
         return False
@@ -59,7 +59,7 @@ def equal(gold: str, answer: str, tolerance: Fraction) -> bool:
         return bool(sympy.simplify(first - second) == 0)
     if all(close(a, b, tolerance) for a, b in pairs):
         return True
-    # Roots and logarithms of letters are meant for positive ones: sqrt(1/n) is 1/sqrt(n) there.
+    # Roots and logarithms of letters assume positive values, where sqrt(1/n) is 1/sqrt(n).
     positive = [(a, b) for a, b in values(first, second, positive=True)]
     sizes = all(close(abs(a), abs(b), tolerance) for a, b in pairs)
     return (
@@ -68,7 +68,7 @@ def equal(gold: str, answer: str, tolerance: Fraction) -> bool:
 
 
 def proportional(kind: str, left: str, right: str, other_left: str, other_right: str) -> bool:
-    """Whether one relation is the other times a number, of the right sign for an inequality."""
+    """Whether one relation is a multiple of the other, with a positive factor for an inequality."""
     read_sides = read(left, right, other_left, other_right)
     if None in read_sides:
         return False
@@ -81,12 +81,12 @@ def proportional(kind: str, left: str, right: str, other_left: str, other_right:
 
 
 def readable(text: str) -> bool:
-    """Whether the whole of a text is a formula that can be read."""
+    """Whether all of a text can be read as a formula."""
     return read(text)[0] is not None
 
 
 def read(*texts: str) -> list[sympy.Expr | None]:
-    """The texts as formulas that share their symbols; None for one that is not read to its end."""
+    """The texts as formulas with common symbols; None for one that is not read completely."""
     names: dict[str, str] = {}
 
     def symbol(match: re.Match[str]) -> str:
@@ -111,7 +111,7 @@ def parsed(text: str) -> sympy.Expr | None:
 
 
 def values(*formulas: sympy.Expr, positive: bool = False) -> Iterator[tuple[sympy.Expr, ...]]:
-    """The values of formulas at several points, or at positive ones alone, as far as all have one there."""
+    """Values of formulas at several points (or at positive points only), where all are defined."""
     symbols = sorted(set().union(*(formula.free_symbols for formula in formulas)), key=str)
     for point in POINTS if symbols else POINTS[:1]:
         point = [abs(number) for number in point] if positive else point
@@ -122,7 +122,7 @@ def values(*formulas: sympy.Expr, positive: bool = False) -> Iterator[tuple[symp
 
 
 def close(a: sympy.Expr, b: sympy.Expr, tolerance: Fraction) -> bool:
-    """Whether two numbers agree to 45 digits, or differ by the tolerance at most."""
+    """Whether two numbers agree to 45 digits, or differ by at most the tolerance."""
     if a == b:
         return True
     difference, size = abs(a - b), max(abs(a), abs(b))

@@ -14,7 +14,7 @@ BOX = re.compile(
     r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*(?:(?P<open>\{)"
     r"|(?P<bare>\\[a-zA-Z]+(?:\{[^{}]*\})*\d*|[-+]?\d(?:[\d.,/]*\d)?|[-+]?\w(?!\w)))"
 )
-MANY, LARGE = 100, 20_000  # hostile text may be nothing but boxes
+MANY, LARGE = 100, 20_000  # a hostile text may consist of boxes only
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 PLACEHOLDER = re.compile(
     r"(?:\\text\{)?\s*(?:\.{2,}|…|_+|\?+|\\l?dots|\\cdots|\\square|\\quad|\\[,;! ]"
@@ -43,15 +43,15 @@ def final_answer(response: str) -> str | None:
     answers = [last]
     while filled and (between := response[filled[-1][2] : start]) and BETWEEN.fullmatch(between[:100]):
         start, answer, _ = filled.pop()
-        if not any(same_answer(answer, other) for other in answers):  # boxed twice it is one
+        if not any(same_answer(answer, other) for other in answers):  # the same answer, boxed twice
             answers.append(answer)
     return ", ".join(reversed(answers))
 
 
 def boxes(text: str) -> list[tuple[int, str | None, int]]:
-    """The boxes of a text that hold no other: start, content (None for one that is never closed), end.
+    """The innermost boxes of a text: start, content (None for one that is never closed), end.
 
-    Of a text with more than MANY boxes the last ones; a box of more than LARGE characters is not closed.
+    Only the last MANY boxes are considered; a box of more than LARGE characters counts as not closed.
     """
     found: list[tuple[int, str | None, int]] = []
     for match in deque(BOX.finditer(text), maxlen=MANY):

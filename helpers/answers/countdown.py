@@ -1,4 +1,4 @@
-"""Check the answer to a Countdown puzzle: an expression that uses each number once and makes the target.
+"""The answer to a Countdown puzzle: an expression that uses each number once and makes the target.
 
     value("25-(19-5)", (5, 19, 25))     -> Fraction(11, 1)
     value("25-14", (5, 19, 25))         -> None: not the numbers of the puzzle
@@ -19,7 +19,7 @@ LONGEST = 100  # characters of an expression; three numbers need a fifth of it
 
 
 def numbers_and_target(problem: str) -> tuple[tuple[int, ...], int]:
-    """The numbers and the target that a problem's text names, the target last."""
+    """The numbers and the target in a problem's text; the target comes last."""
     *numbers, target = (int(word) for word in "".join(c if c.isdigit() else " " for c in problem).split())
     return tuple(numbers), target
 
@@ -44,7 +44,7 @@ def value(text: str, numbers: tuple[int, ...]) -> Fraction | None:
 
 
 def plain(text: str) -> str:
-    """A typeset expression in the signs of a keyboard; empty where something else is in it."""
+    """A typeset expression in keyboard characters; empty if it contains anything else."""
     if not re.fullmatch(r"[0-9+\-*/() ]+", text):
         text = clean(text).replace("\\{", "(").replace("\\}", ")").replace("\\cdot", "*")
         while text != (text := re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"((\1)/(\2))", text)):

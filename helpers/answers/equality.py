@@ -26,7 +26,7 @@ from helpers.answers.forms import Form, form, leaves, members, rational, squash,
 from helpers.answers.latex import LONGEST, clean, deep
 from helpers.answers.units import MEANT, UNITS, phrase
 
-MANY = 50  # elements of a list that are compared each with each
+MANY = 50  # elements of a list that are compared pairwise
 COMMAS = re.compile(r"[-+]?\d{1,3}(?:,\s?\d{3}){1,30}(?:\.\d{1,100})?")
 LABEL = re.compile(
     r"(?:\\text\{)?(?:the )?(?:final |correct )?(?:answer|ans|result|solution|option|choice)(?: is)?"
@@ -72,7 +72,7 @@ def same_answer(found: str, expected: str) -> bool | None:
 
 
 def same(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None) -> bool | None:
-    """Whether two answers are the same; None where only algebra could tell and there is none."""
+    """Whether two answers are the same; None where only algebra could tell and it is not available."""
     gold, answer = (re.sub(r"^\\text\{([^{}]*)\}$", r"\1", clean(text)) for text in (gold, answer))
     if squash(gold) == squash(answer) or (words(gold) and words(gold) == words(answer)):
         return True
@@ -87,13 +87,13 @@ def same(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None
     if choices[0] and choices[0][2]:
         return same(choices[0][2], answer, tolerance, algebra)
     for one, other in ((gold, answer), (answer, gold)):
-        if rational(one) is not None and COMMAS.fullmatch(other):  # beside a number it is no list
+        if rational(one) is not None and COMMAS.fullmatch(other):  # next to a number it is not a list
             return same(one, re.sub(r",\s?", "", other), tolerance, algebra)
     return match(form(gold), form(answer), tolerance, algebra)
 
 
 def match(gold: Form, answer: Form, tolerance: Fraction, algebra: ModuleType | None) -> bool | None:
-    """Whether two forms are the same, in the three values of `same`."""
+    """Whether two forms are the same: True, False or None, as in `same`."""
     no = False if algebra else None
 
     def ordered(first: Sequence[Form], second: Sequence[Form]) -> bool | None:
@@ -122,7 +122,7 @@ def match(gold: Form, answer: Form, tolerance: Fraction, algebra: ModuleType | N
             f.parts if f.kind == "()" and "set" not in kinds else members(f) for f in (gold, answer)
         )
         if len(first) == 1 and answer.kind == "list" and len({f.name for f in second}) == 1:
-            # the same answer boxed twice, in two spellings
+            # the same answer, boxed twice in two spellings
             return every(match(gold, a, tolerance, algebra) for a in second)
         return ordered(first, second) if in_order else unordered(first, second, tolerance, algebra)
     if kinds == {"matrix", "()"}:  # a vector as a column or a row, and as a point
@@ -140,7 +140,7 @@ def match(gold: Form, answer: Form, tolerance: Fraction, algebra: ModuleType | N
 
 
 def every(values: Iterable[bool | None]) -> bool | None:
-    """All true, one false, or don't know."""
+    """True if all are, False if one is not, otherwise None."""
     known = set(values)
     return False if False in known else None if None in known else True
 
@@ -148,7 +148,7 @@ def every(values: Iterable[bool | None]) -> bool | None:
 def unordered(
     first: Sequence[Form], second: Sequence[Form], tolerance: Fraction, algebra: ModuleType | None
 ) -> bool | None:
-    """Whether each form of either side has a partner of its own on the other."""
+    """Whether the forms of both sides can be matched one to one."""
     common = Counter(first) & Counter(second)
     first, second = list((Counter(first) - common).elements()), list((Counter(second) - common).elements())
     if len(first) != len(second) or len(first) > MANY:
@@ -166,7 +166,7 @@ def unordered(
 
 
 def related(gold: Form, answer: Form, algebra: ModuleType | None) -> bool | None:
-    """Whether two relations say the same; "x = 5" is one where the other side is, or has another name."""
+    """Whether two relations mean the same; "x = 5" is one if the other side is one or has another name."""
     pairs = [
         ("=", f.name, f.parts[0]) if f.name and f.kind == "leaf" else (f.kind, *f.parts)
         for f in (gold, answer)
@@ -177,7 +177,7 @@ def related(gold: Form, answer: Form, algebra: ModuleType | None) -> bool | None
 
 
 def leaf(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None) -> bool | None:
-    """Whether two parts are the same: as text, as exact numbers, as numbers with units, by algebra."""
+    """Whether two parts are the same: as text, exact numbers, numbers with units, or by algebra."""
     if squash(gold) == squash(answer):
         return True
     values = rational(gold), rational(answer)
@@ -198,12 +198,12 @@ def leaf(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None
 
 
 def with_unit(text: str) -> str:
-    """A number and a letter, "12 m", as a number and a unit: called where the letter can be no variable."""
+    """Split "12 m" into number and unit; only called where the letter cannot be a variable."""
     return re.sub(r"(?<=[\d}])\s*([msghLlNJWVKAFC])(\^\{\d\})?$", r"\\text{\1}\2", text)
 
 
 def hundredth(text: str) -> str:
-    """A text over 100; a number as a fraction, so that it is compared exactly."""
+    """A text divided by 100; numbers become fractions, so that they are compared exactly."""
     value = rational(text)
     if value is None:
         return f"({text})/100"
@@ -211,7 +211,7 @@ def hundredth(text: str) -> str:
 
 
 def with_words(gold: str, answer: str, tolerance: Fraction, algebra: ModuleType | None) -> bool | None:
-    """Numbers with words: the same words on both sides, or a unit on one side alone."""
+    """Numbers with words: the same words on both sides, or a unit on one side only."""
     sides = [WORDED.split(text) for text in (gold, answer)]
     maths = [[part.strip() for part in side[::3] if part.strip()] for side in sides]
     said = [[phrase(w, e or "") for w, e in zip(side[1::3], side[2::3], strict=True)] for side in sides]

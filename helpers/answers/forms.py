@@ -39,7 +39,7 @@ class Form(NamedTuple):
 
 
 def form(text: str) -> Form:
-    """A cleaned answer taken apart."""
+    """Take a cleaned answer apart."""
     text = text.strip()
     while text.startswith("{") and closing(text) == len(text) - 1:
         text = text[1:-1].strip()
@@ -77,7 +77,7 @@ def form(text: str) -> Form:
 
 
 def closing(text: str) -> int:
-    """Where the bracket that a text begins with is closed, of whatever kind (a half-open interval); or -1."""
+    """Where the bracket that opens a text is closed, by a bracket of any kind; -1 if nowhere."""
     level = 0
     for i, character in enumerate(text):
         level += (character in "([{") - (character in ")]}")
@@ -87,7 +87,7 @@ def closing(text: str) -> int:
 
 
 def relation(chain: list[str]) -> Form:
-    """An equation with a name, an inequality as the interval that it is, or both sides of a relation."""
+    """An equation with a name, an inequality as an interval, or both sides of a relation."""
     sides, signs = chain[::2], ["=" if sign == "\\approx" else sign for sign in chain[1::2]]
     if set(signs) <= {"="} and is_name(sides[0]) or signs == ["\\in"] and is_name(sides[0]):
         return form(sides[-1])._replace(name=squash(sides[0]))
@@ -117,7 +117,7 @@ def relation(chain: list[str]) -> Form:
 
 
 def is_name(text: str) -> bool:
-    """Whether what stands before "=" is a name or a formula without numbers: f(2), a_1, BC^2, x + y."""
+    """Whether the part before "=" is a name or a formula without numbers: f(2), a_1, BC^2, x + y."""
     text = re.sub(
         r"^[A-Z]{2}\^\{2\}$|_\{[^{}]*\}|\\text\{[^{}]*\}|(?<=[a-zA-Z])\([\w\s,]*\)|\^\{-1\}", "x", text
     )
@@ -129,7 +129,7 @@ def members(one: Form) -> tuple[Form, ...]:
 
 
 def leaves(one: Form) -> Iterator[str]:
-    """The texts of which a form consists."""
+    """The texts that a form consists of."""
     todo: list[Form | str] = [one]
     while todo:
         part = todo.pop()
@@ -140,7 +140,7 @@ def leaves(one: Form) -> Iterator[str]:
 
 
 def rational(text: str) -> Fraction | None:
-    """The value of a cleaned whole number, decimal, fraction, mixed number or power of ten; else None."""
+    """The value of a cleaned integer, decimal, fraction, mixed number or power of ten; otherwise None."""
     found = RATIONAL.fullmatch(text.strip()) if len(text) < 400 else None
     if found is None:
         return None
@@ -156,7 +156,7 @@ def rational(text: str) -> Fraction | None:
 
 
 def squash(text: str) -> str:
-    """A cleaned text without fonts, and without spaces where they part no two numbers or words."""
+    """A cleaned text without fonts, and without spaces except between two numbers or words."""
     text = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     return re.sub(r"\s+(?!\w)|(?<!\w)\s+", "", text)
 

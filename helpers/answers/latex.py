@@ -16,8 +16,8 @@ from functools import lru_cache
 
 from helpers.answers.units import UNITS
 
-LONGEST = 2000  # characters of an answer; the longest gold of the four benchmarks has 250
-DEEPEST = 50  # brackets inside brackets; a parser that recurses needs a limit
+LONGEST = 2000  # characters of an answer; the longest reference answer of the four benchmarks has 250
+DEEPEST = 50  # nested brackets; a recursive parser needs a limit
 TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|.", re.DOTALL)
 OPEN, CLOSE = ("(", "[", "{", "\\{", "\\begin"), (")", "]", "}", "\\}", "\\end")
 GREEK = (
@@ -60,7 +60,7 @@ NAMED = {name: f"\\{name} " for name in f"{FUNCTIONS} {GREEK}".split()} | {
 SHORT_WORDS = (
     "is an the for all if no yes odd one two six ten not any to of in by at on we it are has per than day "
     "min sec hr hrs km cm mm dm kg mg ml ft lb lbs oz mph kmh rpm ms mi yd yr yrs pm am usd men sq old"
-)  # and every run of four letters or more: shorter ones are products of variables
+)  # and any run of four letters or more; shorter ones are products of variables
 SLASHED = r"[a-zA-Z]{1,10}\s*/\s*(?:hours?|hr|h|seconds?|sec|s|minutes?|min|cm|ml|m|kg|L|day)\b(?!\()"
 WORD = re.compile(
     r"\\(?:begin|end)\s*\{[^{}]*\}(?:\s*\{[lcr|]+\})?|\\[a-zA-Z]+|_\s*\{[^{}]*\}|\ue000[^\ue001]*\ue001"
@@ -75,7 +75,7 @@ ORDINAL = re.compile(r"(?<=\d)\s*\^?\{?\s*\ue000?\s*(?:st|nd|rd|th)\b\s*(\ue001)
 
 
 def deep(text: str) -> bool:
-    """Whether brackets of one kind stand more than DEEPEST levels inside each other."""
+    """Whether brackets of one kind are nested more than DEEPEST levels deep."""
     text = text.replace("\\{", "").replace("\\}", "")
     for opening, closing in ("()", "[]", "{}"):
         level = 0
@@ -103,7 +103,7 @@ def split(text: str, *at: str, keep: bool = False) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """An answer in one spelling; what is not understood, or longer than LONGEST, stays as it is."""
+    """An answer in one spelling; what is not understood, or longer than LONGEST, is returned unchanged."""
     if len(text) > LONGEST:
         return text
     text = re.sub(r"[\ue000\ue001]", "", text if text.isascii() else "".join(map(as_tex, text)))
@@ -134,7 +134,7 @@ def clean(text: str) -> str:
 
 
 def as_tex(character: str) -> str:
-    """One character of Unicode's mathematics as TeX: roots, superscripts, vulgar fractions, Greek."""
+    """One Unicode mathematical character as TeX: roots, superscripts, fractions, Greek."""
     kind, plain = unicodedata.decomposition(character).split(">")[0], unicodedata.normalize("NFKC", character)
     if character in CHARACTERS:
         return CHARACTERS[character]
@@ -146,7 +146,7 @@ def as_tex(character: str) -> str:
 
 
 def font(match: re.Match[str]) -> str:
-    """Text in a font: words are marked as such; a number, a sign or one letter is as if it were in none."""
+    """Text in a font: words are marked as such; for numbers, signs and single letters the font is ignored."""
     inner = re.sub("[\ue000\ue001]", "", match[1])
     if name := NAMED.get(inner.strip().lower()):
         return name
@@ -156,15 +156,15 @@ def font(match: re.Match[str]) -> str:
 
 def command(match: re.Match[str]) -> str:
     if glued := re.fullmatch(r"(lceil|rceil|lfloor|rfloor|cdot|times)([a-zA-Z])", match[1]):
-        return f"\\{glued[1]} {glued[2]}"  # \lceiln, where someone took the spaces out
+        return f"\\{glued[1]} {glued[2]}"  # \lceiln: the space was removed
     name = COMMANDS.get(match[1], "" if match[1] in DROPPED.split() else match[0])
     return f"{name} " if name[-1:].isalpha() and name != match[0] else name
 
 
 def word(match: re.Match[str]) -> str:
-    """A run of letters: the name of a function, a word, or a product that stays as it is."""
+    """A run of letters: a function name, a word, or a product, which stays as it is."""
     run = match[0]
-    if run[0] == "_":  # the words in an index are part of the name
+    if run[0] == "_":  # words in an index are part of the name
         return re.sub("[\ue000\ue001\\s]", "", run)
     if run[0] in "\\\ue000":
         return run
@@ -181,14 +181,14 @@ def word(match: re.Match[str]) -> str:
 
 
 def repeating(match: re.Match[str]) -> str:
-    """A decimal with a bar over the digits that repeat, as the fraction that it is."""
+    """A decimal with a bar over its repeating digits, as a fraction."""
     whole, fixed, over = match[1] or "0", match[2], match[3] or match[4]
     above = int(whole + fixed + over) - int(whole + fixed)
     return f"\\frac{{{above}}}{{{'9' * len(over) + '0' * len(fixed)}}}"
 
 
 def mixed(match: re.Match[str]) -> str:
-    """A whole number before a proper fraction, as their sum; before an improper one it is a factor."""
+    """A whole number before a proper fraction is added to it; before an improper one it is a factor."""
     whole, above, below = match[1], match[2] or match[4], match[3] or match[5]
     proper = len(above) <= len(below) < 50 and int(above) < int(below)
     return f"({whole}+\\frac{{{above}}}{{{below}}})" if proper else match[0]

@@ -1,4 +1,4 @@
-"""Units of measurement in answers, by one name each, and words beside a number that are more than a unit."""
+"""Units of measurement in answers, one name each, and words next to a number that change its meaning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = {
 }  # fmt: skip
 UNITS = {name: unit for unit, names in NAMES.items() for name in (unit, *names.split())}
 POWERS = {"square": "2", "squared": "2", "sq": "2", "cubic": "3", "cubed": "3"}
-MEANT = (  # words beside a number that may change what it says
+MEANT = (  # words next to a number that may change its meaning
     "million billion thousand hundred dozen half third quarter double twice negative minus less more than "
     "least most under over greater smaller fewer not no odd even about approximately mod base times to "
     "between except without prime digits"
@@ -24,7 +24,7 @@ MEANT = (  # words beside a number that may change what it says
 
 
 def phrase(text: str, power: str = "") -> tuple[str, ...]:
-    """Words as they are compared: units by their symbols, "square inches" as inches^2, no articles."""
+    """Words as they are compared: units as symbols, "square inches" as inches^2, no articles."""
     found = re.findall(r"[^\W\d_]+|/|\d", text.casefold().replace(".", ""))
     kept = [UNITS.get(word, word).replace("/", " / ") for word in found if word not in POWERS]
     powers = [POWERS[word] for word in found if word in POWERS] + re.findall(r"\d", power)

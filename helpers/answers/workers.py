@@ -1,11 +1,12 @@
-"""Processes that may be killed at any moment: requests in, replies out, none lost.
+"""Grading in worker processes that may be killed at any moment; no request is lost.
 
     grade([("\\\\frac{\\\\pi}{2}", "\\\\pi/2"), ("5", None)])  -> ["ok", "unparsed"]
 
-A worker is `python -m helpers.answers.workers`, one JSON object a line in each direction. Its budget for a
-request is processor time, not time by the clock, so that a busy machine changes no verdict; the system
-itself ends a process that is over it, whatever the process is doing. A worker that dies for another
-reason is replaced and its request asked again.
+A worker is `python -m helpers.answers.workers`: one JSON object per line in each direction. Its budget per
+request is processor time, so a busy machine changes no verdict, and the kernel ends a process that exceeds
+it, whatever it is doing. A worker that dies for another reason is replaced and its request repeated. (A
+process pool would be shorter, but it forks a process that may hold CUDA and threads, or imports the caller's
+script again.)
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from helpers.answers.equality import compare, quick
 ROOT = Path(__file__).parents[2]
 MEMORY = 2 << 30  # bytes of address space
 ATTEMPTS = 3
-PATIENCE = 60  # seconds by the clock for each second of budget: for a process that waits, not works
+PATIENCE = 60  # wall-clock seconds per second of budget, in case a process only waits
 
 
 def grade(
@@ -36,10 +37,10 @@ def grade(
     seconds: int = 5,
     workers: int | None = None,
 ) -> list[str]:
-    """The verdict on each (gold, answer): ok, wrong, unparsed, timeout. An answer of None is unparsed.
+    """The verdict on each (reference, answer): ok, wrong, unparsed, timeout. An answer of None is unparsed.
 
-    `seconds` is the processor time that one pair may take, `workers` the number of processes (default:
-    all cores). Equal pairs are compared once, and no process starts where none is needed.
+    `seconds` is the processor time for one pair, `workers` the number of processes (default: all cores).
+    Equal pairs are compared once, and no process is started unless one is needed.
     """
     keys = [(g, a, t) for (g, a), t in zip(pairs, tolerances or [0.0] * len(pairs), strict=True)]
     verdicts = {k: "unparsed" if k[1] is None else quick(*k) for k in keys}
@@ -50,10 +51,10 @@ def grade(
 
 
 def replies(requests: Sequence[dict[str, Any]], seconds: int = 5, workers: int | None = None) -> list[str]:
-    """The reply to each request, in order: what `equivalence.compare` says, or "timeout".
+    """The reply to each request, in order: the result of `equality.compare`, or "timeout".
 
-    "timeout" is a request that used more than about `seconds` of processor time, filled MEMORY, or
-    killed its worker ATTEMPTS times. `workers` is by default the number of cores.
+    "timeout" means that it took more than about `seconds` of processor time, filled MEMORY, or killed its
+    worker ATTEMPTS times.
     """
     found: list[str] = [""] * len(requests)
     todo = iter(enumerate(requests))
@@ -84,7 +85,7 @@ def _take(todo: Iterator[Any], lock: threading.Lock) -> Any:
 def _ask(
     worker: subprocess.Popen | None, request: dict[str, Any], seconds: int
 ) -> tuple[str, subprocess.Popen | None]:
-    """The reply to one request and the worker that is left, if one is."""
+    """The reply to one request, and the worker if it is still alive."""
     line = json.dumps(request | {"seconds": seconds}).encode() + b"\n"
     for _ in range(ATTEMPTS):
         worker = worker or _start()
@@ -121,7 +122,7 @@ def _start() -> subprocess.Popen:
 
 
 def _end(worker: subprocess.Popen | None) -> int | None:
-    """Kill a worker if it lives. Returns how it ended: minus a signal, or its exit status."""
+    """Kill a worker if it is alive; returns how it ended: minus a signal, or its exit status."""
     if worker is None:
         return None
     for pipe in (worker.stdin, worker.stdout):
@@ -130,16 +131,16 @@ def _end(worker: subprocess.Popen | None) -> int | None:
         except BrokenPipeError:
             continue
     try:
-        return worker.wait(timeout=0.2)  # a dead one tells how it died
+        return worker.wait(timeout=0.2)  # if it is dead, this says how it died
     except subprocess.TimeoutExpired:
         worker.kill()
         return worker.wait()
 
 
 def work() -> None:
-    """Answer the requests on standard input until it ends; what a worker process does."""
+    """Answer requests from standard input until it ends; the main loop of a worker."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing else is written where the replies go
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that nothing else gets between the replies
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_AS, MEMORY)
     for line in sys.stdin.buffer:
@@ -158,7 +159,7 @@ def work() -> None:
 
 
 def limit(what: int, value: int) -> None:
-    """Lower a limit of this process for now; systems that do not know it go without."""
+    """Lower one of this process's limits; ignored on systems that do not have it."""
     try:
         resource.setrlimit(what, (value, resource.getrlimit(what)[1]))
     except (ValueError, OSError):

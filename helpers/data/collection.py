@@ -1,12 +1,12 @@
-"""Collection: candidates become traces, or are set aside with a reason; nothing disappears.
+"""Collection: candidates become traces or are set aside with a reason; none disappears.
 
     collected = collect(file_rows("mine.jsonl"), read_local, "mine")
     collected.aside[0]    # Aside(row=17, part=0, reason="lone surrogate", detail="at character 812")
     card(collected)       # what a reader of the data has to know, as numbers
 
-The filters are asked in this order, and the first that speaks decides: is the row readable, is its text text
-(`filters`), has the response a thought, a solution and a boxed answer, is the answer comparable, are there
-enough steps, is the problem new, and in no benchmark.
+The first filter that fails decides: is the row readable, is the text valid Unicode (filters.py), does the
+response have a thought, a solution and a boxed answer, can the answer be compared, are there enough steps, is
+the problem new, and is it in no benchmark?
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from typing import Any
 
 from helpers.answers.boxed import final_answer
 from helpers.answers.workers import grade
+from helpers.conditions import nearest
 from helpers.data.filters import BLOCK, blocks, leak, plain_words, refuse_text
 from helpers.data.keywords import count_keywords
-from helpers.data.segmentation import segment
-from helpers.data.sources import Candidate, Numbered, Row
-from helpers.data.traces import KINDS, SKY, Frame, Trace, parse, write_traces
+from helpers.data.segmentation import paragraphs, segment, segment_with_model
+from helpers.data.sources import Candidate, Numbered, Row, open_source
+from helpers.data.traces import FRAMES, KINDS, SKY, Frame, Trace, parse, write_traces
 from helpers.files import write_text
 
-BATCH = 500  # rows whose answers are judged together
+BATCH = 500  # rows graded together
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Aside:
 
 @dataclass
 class Collected:
-    """Traces by kind, what was set aside, and what was unusual about the responses that were read."""
+    """Traces by kind, what was set aside, and irregularities of the responses that were read."""
 
     source: str
     traces: dict[str, list[Trace]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
@@ -56,9 +57,9 @@ class Collected:
 
 @dataclass
 class Read:
-    """A candidate that was read, as a trace or the error that refuses it; `kind` is None until it is judged.
+    """A candidate as a trace, or the error that refuses it; `kind` is None until it is graded.
 
-    `irregularities` are of its response; None where the whole row is refused.
+    `irregularities` are those of its response; None if the whole row is refused.
     """
 
     part: int
@@ -79,13 +80,13 @@ def collect(
     cut: Callable[[str], Sequence[str]] = segment,
     judge: Callable[[Sequence[tuple[str, str]]], Sequence[str]] = grade,
 ) -> Collected:
-    """Traces from rows, ids `<name>-<row>` or `<name>-<row>-<part>`.
+    """Traces from rows, with ids `<name>-<row>` or `<name>-<row>-<part>`.
 
-    At most n traces of each kind, the first of the rows, and of each part where a source has parts (a part is
-    named after # in a trace's `source`); `max_characters` of a response; `benchmarks` are
-    problems by name that no trace may share `BLOCK` words in a row with; `frame` puts all responses into one
-    format (None: each as it came). `judge` gives the verdicts on pairs of expected answer and answer; one
-    that is neither "ok" nor "wrong" is not comparable.
+    At most the first n traces of each kind and, where a source has parts, of each part (named after # in a
+    trace's `source`). `max_characters` limits a response. `benchmarks` are problems by name; no trace may
+    share `BLOCK` words in a row with one. `frame` puts all responses into one format (None: each as it came).
+    `judge` returns verdicts on pairs of expected and given answer; one that is neither "ok" nor "wrong"
+    cannot be compared.
     """
     collected = Collected(source)
     seen: set[tuple[str, str, str]] = set()
@@ -119,11 +120,32 @@ def collect(
     return collected
 
 
+def from_source(
+    source: str,
+    steps_by: str = "rule",
+    trace_format: str = "as it came",
+    ask: Callable[[str], str] | None = None,
+    **limits: Any,
+) -> Collected:
+    """Traces from a data set of `sources.HUB` or from a file; `limits` are as in `collect`.
+
+    Steps are cut by "rule", by "paragraphs" or by a "model", which `ask` puts prompts to. Responses keep
+    their format ("as it came") or get one of `FRAMES`. ValueError names the closest valid name.
+    """
+    cuts = {"rule": segment, "paragraphs": paragraphs, "model": lambda t: segment_with_model(t, ask)[0]}
+    frames = {"as it came": None} | FRAMES
+    for key, name, valid in (("steps_by", steps_by, cuts), ("trace_format", trace_format, frames)):
+        if name not in valid:
+            raise ValueError(f"{key}: {name!r} is not valid{nearest(name, valid)}")
+    rows, read, label, short = open_source(source)
+    return collect(rows, read, label, short, frame=frames[trace_format], cut=cuts[steps_by], **limits)
+
+
 def read_row(
     row: Row | ValueError, read: Callable[[Row], list[Candidate]], name: str, source: str,
     max_characters: int, frame: Frame | None, cut: Callable[[str], Sequence[str]],
 ) -> list[Read]:  # fmt: skip
-    """The candidates of a row, each as a trace, or as the error that refuses it whatever the others are."""
+    """The candidates of a row, each as a trace or as the error that refuses it, independent of the others."""
     try:
         if isinstance(row, ValueError):
             raise row
@@ -147,7 +169,7 @@ def to_trace(
     candidate: Candidate, name: str, source: str, max_characters: int,
     frame: Frame | None, cut: Callable[[str], Sequence[str]],
 ) -> Trace:  # fmt: skip
-    """A candidate as a trace, of its kind or of None where that is to be judged; ValueError if refused."""
+    """A candidate as a trace, with kind None if it has to be graded; ValueError if it is refused."""
     for text in (candidate.problem, candidate.response, candidate.answer):
         refuse_text(text, max_characters)
     if not candidate.problem.strip():
@@ -163,7 +185,7 @@ def to_trace(
         if not parsed.thought:
             raise ValueError("empty thought")
         solution, steps = parsed.solution, tuple(cut(parsed.thought))
-        end = parsed.frame[2].partition(SKY[3])  # what follows the last tag belongs to no part of a response
+        end = parsed.frame[2].partition(SKY[3])  # text after the last tag is not part of the response
         frames = {"frame": frame or (*parsed.frame[:2], end[0] + end[1] if end[1] else parsed.frame[2])}
     answer = final_answer(solution)
     if not answer:
@@ -174,7 +196,7 @@ def to_trace(
 
 
 def set_kinds(found: Sequence[Read], judge: Callable[[Sequence[tuple[str, str]]], Sequence[str]]) -> None:
-    """Give the traces without a kind theirs: correct, wrong, or an error where answers are not comparable."""
+    """Grade the traces without a kind: correct, wrong, or an error if answers cannot be compared."""
     undecided = [one for one in found if isinstance(one.made, Trace) and one.made.kind is None]
     pairs = [(one.made.answer, final_answer(one.made.solution) or "") for one in undecided]
     for one, (expected, answer), verdict in zip(undecided, pairs, judge(pairs), strict=True):
@@ -185,7 +207,7 @@ def set_kinds(found: Sequence[Read], judge: Callable[[Sequence[tuple[str, str]]]
 
 
 def accepted(made: Trace | ValueError, seen: set, known: Mapping[Any, str], min_steps: int) -> Trace:
-    """The trace, if it has enough steps, a new problem, and none out of a benchmark; ValueError if not."""
+    """The trace, if it has enough steps and a new problem that is in no benchmark; otherwise ValueError."""
     if isinstance(made, ValueError):
         raise made
     refuse_others(made, seen, known, min_steps)
@@ -193,7 +215,7 @@ def accepted(made: Trace | ValueError, seen: set, known: Mapping[Any, str], min_
 
 
 def refuse_others(trace: Trace, seen: set, known: Mapping[Any, str], min_steps: int) -> None:
-    """ValueError for a trace with too few steps, a problem met before, or one out of a benchmark."""
+    """ValueError for a trace with too few steps, a known problem, or one from a benchmark."""
     if trace.kind != "short" and len(trace.steps) < min_steps:
         raise ValueError("one step: nothing to reorder" if len(trace.steps) == 1 else "too few steps")
     if (key := (" ".join(plain_words(trace.problem)), trace.kind, trace.source)) in seen:
@@ -204,7 +226,7 @@ def refuse_others(trace: Trace, seen: set, known: Mapping[Any, str], min_steps: 
 
 
 def card(collected: Collected) -> dict[str, Any]:
-    """The data card as plain values: counts at each filter, irregularities, and lengths by kind."""
+    """The data card as plain values: counts per filter, irregularities, and lengths by kind."""
     kinds = {kind: spread(traces) for kind, traces in collected.traces.items() if traces}
     return {
         "source": collected.source,
@@ -217,7 +239,7 @@ def card(collected: Collected) -> dict[str, Any]:
 
 
 def spread(traces: Sequence[Trace]) -> dict[str, Any]:
-    """How many traces, and the median, 5th and 95th percentile of their sizes."""
+    """The number of traces, and the median, 5th and 95th percentile of their sizes."""
     sizes = {
         "steps": [len(t.steps) for t in traces],
         "characters": [sum(map(len, t.steps)) + len(t.solution) for t in traces],
@@ -235,9 +257,10 @@ def percentiles(values: Sequence[int]) -> list[float]:
 
 
 def write_collected(collected: Collected, folder: str | Path) -> dict[str, list[Trace]]:
-    """Write <kind>.parquet for each kind, card.json, and aside.jsonl with a line for each row set aside.
+    """Write <kind>.parquet for each kind, card.json, and aside.jsonl with one line per row set aside.
 
-    The traces written, by kind: a source without short ones gives the solutions of its correct ones as such.
+    Returns the traces by kind; if a source has no short ones, the solutions of its correct ones serve as
+    such.
     """
     folder = Path(folder)
     traces = dict(collected.traces)
@@ -248,12 +271,10 @@ def write_collected(collected: Collected, folder: str | Path) -> dict[str, list[
     write_text(folder / "card.json", json.dumps(card(collected), indent=1) + "\n")
     write_text(folder / "aside.jsonl", "".join(json.dumps(asdict(aside)) + "\n" for aside in collected.aside))
     if not any(traces.values()):
-        reason, count = max(
-            Counter(a.reason for a in collected.aside).items(), key=lambda r: r[1], default=("", 0)
-        )
+        often = Counter(aside.reason for aside in collected.aside).most_common(1)
+        why = "".join(f", {count} of them for {reason!r}" for reason, count in often)
         raise ValueError(
-            f"{collected.source}: none of {collected.rows} rows became a trace"
-            + (f", {count} of them for {reason!r}" if count else "")
-            + f"; {folder / 'aside.jsonl'} has the reason of each"
+            f"{collected.source}: none of {collected.rows} rows became a trace{why}; "
+            f"{folder / 'aside.jsonl'} has the reason of each"
         )
     return traces

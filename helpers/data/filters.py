@@ -1,4 +1,4 @@
-"""Filters: what a text has to be to become a trace.
+"""Filters: what a text must be like to become a trace.
 
 refuse_text("Мы have", 65_536)  # ValueError: mixed scripts: cyrillic with latin
 """
@@ -14,13 +14,13 @@ from pathlib import Path
 from helpers.answers.latex import as_tex, braced, command
 from helpers.data.sources import file_rows
 
-BLOCK = 10  # words in a row that a problem may not share with a benchmark's
-MIXED = 0.01  # of the letters: what other scripts may have beside the main one
+BLOCK = 10  # words in a row shared with a benchmark problem that refuse a trace
+MIXED = 0.01  # share of the letters that may be in another script
 EAST_ASIAN = ("cjk", "hiragana", "katakana", "halfwidth", "bopomofo")
 TOKENS = re.compile(
     r"(?P<word>\d+(?:\.\d+)?|[^\W\d_]+)|[+*/^=<>|%()\[\]{}&]|(?<=\d):(?=\d)"
     r"|(?<![a-z]{2})-|-(?![a-z])|(?<=[\d)}])!|(?<=\b[a-z])[!'](?![a-z])"
-)  # words with the signs of mathematics: a hyphen or an exclamation mark in prose is none
+)  # words with mathematical signs; a hyphen or exclamation mark in prose is none
 SCRIPTS = (
     *("cyrillic", "arabic", "hebrew", "hangul", "devanagari", "bengali", "tamil", "telugu", "thai"),
     *("georgian", "armenian", "ethiopic", "khmer", "lao", "myanmar", "sinhala", "gujarati", "gurmukhi"),
@@ -28,7 +28,7 @@ SCRIPTS = (
 
 
 def refuse_text(text: str, max_characters: int) -> None:
-    """ValueError for a text that is too long, is no text that can be encoded, or mixes scripts."""
+    """ValueError for a text that is too long, is not valid Unicode, or mixes scripts."""
     if len(text) > max_characters:
         raise ValueError(f"too long: {len(text):,} characters")
     try:
@@ -42,7 +42,7 @@ def refuse_text(text: str, max_characters: int) -> None:
 
 
 def letters_by_script(text: str) -> Counter[str]:
-    """How many letters a text has of each script. Greek and letterlike signs are mathematics, so Latin."""
+    """The number of letters per script. Greek and letterlike symbols count as Latin: they are mathematics."""
     if text.isascii():
         return Counter({"latin": sum(map(str.isalpha, text[:1]))})
     counts: Counter[str] = Counter()
@@ -53,7 +53,7 @@ def letters_by_script(text: str) -> Counter[str]:
 
 
 def blocks(benchmarks: Mapping[str, Iterable[str]]) -> dict[tuple[str, ...], str]:
-    """Every run of `BLOCK` words of benchmark problems, or the whole of a shorter one, to its name."""
+    """Maps each run of `BLOCK` words in benchmark problems, or the whole of a shorter one, to its name."""
     known: dict[tuple[str, ...], str] = {}
     for name, problems in benchmarks.items():
         for problem in problems:
@@ -64,8 +64,7 @@ def blocks(benchmarks: Mapping[str, Iterable[str]]) -> dict[tuple[str, ...], str
 def plain_words(text: str) -> tuple[str, ...]:
     r"""The words and numbers of a text, each with the signs before it: "What is 2-3?" -> what, is, 2, -3.
 
-    Operators, relations and brackets are part of a problem. Case, punctuation and typesetting are not: `$`,
-    spaces, \left, whether it is \frac12 or \dfrac{1}{2}, "≤" or \leq.
+    Operators, relations and brackets belong to a problem; case, punctuation, spaces and typesetting do not.
     """
     text = text if text.isascii() else "".join(map(as_tex, text))
     text = re.sub(r"\\[()\[\],;:! ]|\\\$|\$|\*\*|\\(?:left|right)(?![a-zA-Z])", " ", text)

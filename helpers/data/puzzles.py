@@ -32,7 +32,7 @@ LOWEST, HIGHEST, MAX_TARGET = 2, 22, 200
 MAX_DEPTH = 9
 HARD_DEPTHS = (6, 7, 8, 9)
 REFLECTIONS = ("Wait.", "Hmm.", "But go on.", "However, go on.")
-REFLECTION_RATE = 0.75  # of the steps after the first that do not start on a new pair
+REFLECTION_RATE = 0.75  # of steps after the first that do not start a new pair
 NEW_PAIR = "Alternatively, a new pair."
 NEW_PAIR_AT = (4, 7)
 SPLITS = ("train", "validation", "test")
@@ -66,12 +66,12 @@ def combine(x: int, op: str, y: int) -> int:
 
 
 def second_results(first: int, op: str, z: int) -> tuple[int, ...]:
-    """The results of the second operation; a product is not multiplied again."""
+    """Results of the second operation; a product is not multiplied again."""
     return (first + z, abs(first - z)) if op == "*" else (first + z, abs(first - z), first * z)
 
 
 def tries(numbers: Numbers) -> list[Try]:
-    """The nine tries of ascending numbers, in the order in which the solver makes them."""
+    """The nine tries for ascending numbers, in the solver's order."""
     a, b, c = numbers
     return [
         Try(*((y, op, x) if op == "-" else (x, op, y)), z)
@@ -117,12 +117,12 @@ def reflection(rng: random.Random) -> str:
 
 
 def lead(i: int, rng: random.Random) -> str:
-    """What the i-th step of a systematic search (from 1) opens with."""
+    """The opening of the i-th step (from 1) of a systematic search."""
     return f"{NEW_PAIR} " if i in NEW_PAIR_AT else reflection(rng) if i > 1 else ""
 
 
 def step_text(attempt: Try, target: int, first: int, results: tuple[int, ...]) -> str:
-    """A step without its lead: the try's arithmetic as given, right or slipped, and its verdict."""
+    """A step without its lead: the try's arithmetic, right or slipped, and its verdict."""
     verdict = f"No {target}."
     if target in results:
         verdict = f"Yes, {second_operation(first, attempt.z, results.index(target), str(first))}={target}."
@@ -134,7 +134,7 @@ def solution_text(answer: str) -> str:
 
 
 def solve(numbers: Numbers, target: int, rng: random.Random) -> tuple[tuple[str, ...], str]:
-    """The steps of the systematic search and the expression it finds; ValueError where there is none."""
+    """The steps of the systematic search and the expression it finds; ValueError if there is none."""
     steps = [opening(numbers, target)]
     for i, attempt in enumerate(tries(numbers), 1):
         first, results = attempt.first, attempt.results
@@ -147,10 +147,10 @@ def solve(numbers: Numbers, target: int, rng: random.Random) -> tuple[tuple[str,
 def solve_wrongly(
     numbers: Numbers, target: int, last: int, rng: random.Random, slip_rate: float = 0.1
 ) -> tuple[tuple[str, ...], str] | None:
-    """A coherent search with arithmetic slips that believes it hits at try `last`; None if no slip does.
+    """A coherent search with arithmetic slips that believes it hits at try `last`; None if no slip does that.
 
-    A slip in a first result is carried on into the results made from it. A true hit before `last` is
-    missed by a slip. The boxed expression is the one that the slipped arithmetic claims.
+    A slip in a first result is carried on into the results made from it. A true hit before `last` is missed
+    through a slip. The boxed expression is the one that the slipped arithmetic claims.
     """
     steps = [opening(numbers, target)]
     for i, attempt in enumerate(tries(numbers)[:last], 1):
@@ -199,8 +199,8 @@ def problems(
 ) -> list[Problem]:
     """n distinct problems (numbers, target) of about uniform depth, in random order, none of `exclude`.
 
-    A depth that holds too few gives all it has, and so do all where n is None; ValueError when all depths
-    together hold fewer than n.
+    A depth with too few problems gives all it has, and so do all depths if n is None; ValueError if all
+    depths together have fewer than n.
     """
     exclude = set(exclude)
     by_depth: dict[int, list[Problem]] = {d: [] for d in depths}
@@ -225,7 +225,7 @@ def problems(
 
 
 def correct_traces(split: str, n: int, seed: int) -> list[Trace]:
-    """n correct traces, depth about uniform."""
+    """n correct traces of about uniform depth."""
     made = []
     for i, (numbers, target) in enumerate(problems(split, n, seed)):
         steps, found = solve(numbers, target, random.Random(f"{seed}:{numbers}:{target}"))
@@ -235,7 +235,7 @@ def correct_traces(split: str, n: int, seed: int) -> list[Trace]:
 
 
 def wrong_traces(split: str, n: int, seed: int) -> list[Trace]:
-    """n traces that end in a wrong boxed answer; the depth of the believed hit is about uniform."""
+    """n traces with a wrong boxed answer; the depth of the believed hit is about uniform."""
     made: list[Trace] = []
     believed: Counter[int] = Counter()
     for numbers, target in problems(split, None, seed + 1):
@@ -255,13 +255,13 @@ def wrong_traces(split: str, n: int, seed: int) -> list[Trace]:
 
 
 def short_traces(traces: list[Trace]) -> Iterator[Trace]:
-    """The same problems with their solution alone."""
+    """The same problems with their solution only."""
     for t in traces:
         yield Trace(t.id, t.problem, (), t.solution, t.answer, t.source, "short")
 
 
 def benchmark(name: str, chosen: list[Problem]) -> pa.Table:
-    """Problems as a benchmark's table: id, problem, answer (the target, as text) and depth."""
+    """Problems as a benchmark table: id, problem, answer (the target, as text) and depth."""
     rows = [
         {
             "id": f"{name}-{i}",

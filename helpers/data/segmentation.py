@@ -1,14 +1,14 @@
-"""Segmentation: a thought cut into steps, without losing a character.
+"""Segmentation: cutting a thought into steps without losing a character.
 
     segment("So 3+5=8. Wait, 3 is used already.\\n\\nAlternatively, 5+7=12.")
     # ("So 3+5=8. ", "Wait, 3 is used already.\\n\\n", "Alternatively, 5+7=12.")
 
-Every way of cutting chooses among the same places, the beginnings of `units` (sentences and lines), and a
-step keeps the white space after it: whatever is chosen, the steps joined are the thought.
+Every method chooses among the same places, the starts of `units` (sentences and lines). A step keeps the
+white space after it, so the steps always join to the thought.
 
-The paper has Llama-3.3-70B-Instruct cut where the thought backtracks, validates itself, reflects or otherwise
+In the paper Llama-3.3-70B-Instruct cuts where the thought backtracks, validates itself, reflects or otherwise
 leaves a linear line (section 4.2); its prompt is unpublished. Here are two readings of that: a rule on how a
-sentence opens, and a prompt of ours under which a model names the sentences that begin a step, no more.
+sentence opens, and a prompt under which a model only names the sentences that begin a step.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ AGAIN = (
     r"|(?:another|a different) (?:way|approach|angle|method)))"
 )
 SIGN = r"(?:discrepancy|contradiction|mistake|error|inconsistency|confusion|problem|something wrong)"
-# How a step opens, by kind: three of the paper's words, and the divisions that an author numbers.
+# How a step opens, by kind: three from the paper's words, and divisions numbered by the author.
 OPENINGS = {
     "reflection": (
         r"(?:(?:but|oh|no|so|and|ah|okay|ok|hmm+|well)[,.]? )?(?:wait|hmm+|hold on|hang on)\b",
         r"(?:but )?actually\b",
         r"(?:but )?on second thought\b",
         r"(?:oops|whoops|oh no)\b",
-        # A story's "However, the next day" and "But then, when" only go on.
+        # In a story, "However, the next day" and "But then, when" only continue it.
         r"however\b(?!,? (?:the (?!problem|question|answer|result)|in|on|at|when|after|he|she|they)\b)",
         r"but,? then (?:again|i|we|that|this|it|the|how|why|what|if)\b",
         r"but,? (?:according to|earlier|before that|how|what|why|is|are|does|perhaps|maybe|again)\b",
@@ -88,24 +88,24 @@ OPENINGS = {
     ),
 }
 HEADING = r"(?:\d{1,2}[.)][ \t]+)?\*\*[^*\n]{2,80}\*\*:?[ \t]*(?:\n|$)"  # a line in bold
-LIST_NUMBER = re.compile(r"\s*[*_#>\-(]{0,5}\d{1,2}[.)]\s+")  # belongs to what follows it
+LIST_NUMBER = re.compile(r"\s*[*_#>\-(]{0,5}\d{1,2}[.)]\s+")  # belongs to the following text
 DECORATION = r"(?:[*_>#\-–—•\"“'‘(]{1,6}[ \t]*|\d{1,2}[.)][ \t]+)*+"
 OPENING = re.compile(
     rf"\s*+(?:#{{1,6}} |{HEADING}|{DECORATION}(?:{'|'.join(p for kind in OPENINGS.values() for p in kind)}))",
     re.IGNORECASE,
 )
-# How an opening can begin: most sentences are told apart by their first word, at a tenth of the time.
+# Most sentences are decided by their first word, which takes a tenth of the time.
 FIRST_WORD = re.compile(r"[^a-z]{0,16}([a-z]+)", re.IGNORECASE)
 WORDS = """but oh no so and ah okay ok well wait hold hang actually on however this that it there i let we
 maybe perhaps now first next to just double doublecheck doublechecking checking verifying check quick sanity
 alternatively instead another one a as for is what case step part approach method option scenario possibility
 second third fourth final last made oops whoops"""
 FIRST_WORDS = frozenset(WORDS.split())
-SHORTEST = 40  # characters: a step shorter than that ("Hmm. Wait, no.") goes on with the next opening
+SHORTEST = 40  # characters; a shorter step ("Hmm. Wait, no.") continues with the next opening
 
 
 def units(text: str) -> list[str]:
-    """The sentences and lines of a text, each with the white space after it; joined they are the text."""
+    """The sentences and lines of a text, each with the white space after it; they join to the text."""
     ends, start = [], 0
     for match in UNIT_END.finditer(text):
         if "\n" in match[0] or not LIST_NUMBER.fullmatch(text, start, match.end()):
@@ -115,7 +115,7 @@ def units(text: str) -> list[str]:
 
 
 def opens(unit: str) -> bool:
-    """Whether a sentence opens a step."""
+    """Whether a sentence begins a step."""
     word = FIRST_WORD.match(unit)
     known = word and (word[1].lower() in FIRST_WORDS or word[1].lower().startswith("hmm"))
     if not known and not unit.lstrip().startswith(("#", "*", *"0123456789")):
@@ -124,10 +124,10 @@ def opens(unit: str) -> bool:
 
 
 def segment(text: str) -> tuple[str, ...]:
-    """The steps of a thought by rule: one begins where a sentence opens with a reflection, a check, an
-    alternative, or a division that the author numbers. No step for an empty text.
+    """Cut a thought by rule: at sentences that open with a reflection, a check, an alternative or a division.
 
-    An opening within the first `SHORTEST` characters of a step belongs to it.
+    An empty text has no steps. An opening within the first `SHORTEST` characters of a step begins no other
+    one.
     """
     steps: list[list[str]] = []
     length = 0
@@ -141,7 +141,7 @@ def segment(text: str) -> tuple[str, ...]:
 
 
 def paragraphs(text: str) -> tuple[str, ...]:
-    """The steps of a thought if every paragraph is one."""
+    """Cut a thought into paragraphs."""
     ends = [m.end() for m in re.finditer(r"\n[ \t]*\n\s*+", text)]
     return tuple(text[a:b] for a, b in zip([0, *ends], [*ends, len(text)], strict=True) if a < b)
 
@@ -153,14 +153,14 @@ numbers of the sentences that begin a new step, separated by commas, and nothing
 
 {numbered}"""
 LIST = re.compile(r"[0-9]+(?:(?:[\s,;\[\]-]|and\b)+[0-9]+)*")
-WINDOW = 120  # units that a model sees at once
+WINDOW = 120  # units per prompt
 
 
 def segment_with_model(text: str, ask: Callable[[str], str]) -> tuple[tuple[str, ...], int]:
-    """The steps of a thought where a model says that one begins, and how many numbers it made up.
+    """Cut a thought where a model says that a step begins; also returns how many numbers it made up.
 
-    `ask` gives a model's answer to a prompt. The model names numbers of `units`, at most `WINDOW` a prompt,
-    and none of its text is used: numbers that were not shown are counted and passed over.
+    `ask` returns the model's answer to a prompt. The model names numbers of `units`, at most `WINDOW` per
+    prompt; none of its text is used, and numbers that were not shown are counted and ignored.
     """
     parts = units(text)
     starts, invented = {0}, 0
@@ -177,9 +177,9 @@ def segment_with_model(text: str, ask: Callable[[str], str]) -> tuple[tuple[str,
 
 
 def numbers_named(answer: str) -> set[int]:
-    """The numbers of a model's reply, from 0: its longest list of numbers, the last of several.
+    """The numbers in a model's reply, from 0: its longest list of numbers, the last one of several.
 
-    So "I found 2 steps: 3 and 5" names 3 and 5. A reply that was cut inside its thought names none.
+    "I found 2 steps: 3 and 5" names 3 and 5. A reply that was cut inside its thought names none.
     """
     _, closed, said = answer.rpartition(END_THINK)
     if THINK in answer and not closed:
@@ -189,7 +189,7 @@ def numbers_named(answer: str) -> set[int]:
 
 
 def boundaries(steps: Sequence[str]) -> tuple[int, ...]:
-    """Where steps begin, as character offsets, but for the first."""
+    """Character offsets at which steps begin, except the first."""
     offsets, total = [], 0
     for step in steps[:-1]:
         total += len(step)
@@ -198,9 +198,9 @@ def boundaries(steps: Sequence[str]) -> tuple[int, ...]:
 
 
 def boundary_f1(reference: Sequence[str], other: Sequence[str]) -> float:
-    """F1 of the boundaries of two segmentations of one text, exact places only; 1 where neither has any.
+    """F1 of the boundaries of two segmentations of one text, exact positions only; 1 if neither has any.
 
-    ValueError where the two are not of the same text.
+    ValueError if the texts differ.
     """
     check_same_text(reference, other)
     a, b = set(boundaries(reference)), set(boundaries(other))
@@ -210,8 +210,8 @@ def boundary_f1(reference: Sequence[str], other: Sequence[str]) -> float:
 def window_diff(reference: Sequence[str], other: Sequence[str]) -> float:
     """WindowDiff (Pevzner and Hearst, 2002), from 0 (agreement) to 1, counted in `units` of the text.
 
-    The share of windows in which the numbers of boundaries differ; a window is half of the reference's
-    mean step. A near miss costs less than a boundary missed. ValueError where the texts differ.
+    The share of windows in which the numbers of boundaries differ; a window is half the reference's mean
+    step. A near miss costs less than a missing boundary. ValueError if the texts differ.
     """
     check_same_text(reference, other)
     text = "".join(reference)

@@ -1,10 +1,10 @@
-"""Sources: where traces come from besides puzzles. Each is rows, and a reader of one row.
+"""Sources: where traces come from, other than puzzles. Each has rows, and a reader of one row.
 
     numbered = hub_rows("openr1-math")          # (0, {"problem": "...", "generations": [...], ...}), ...
     read_openr1(row)                            # [Candidate(problem, response, "7", "correct"), ...]
 
-A reader raises ValueError with a reason, in words that rows can be counted by. What becomes of candidates,
-and of rows that fail, is `collection`'s matter.
+A reader raises ValueError with a reason that rows can be counted by. collection.py decides what becomes of
+candidates and of rows that fail.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 from helpers.answers.boxed import boxes, final_answer
 from helpers.data.traces import END_THINK, KINDS, THINK, render
 
-PROMPT = "Return your final response within \\boxed{}. "  # what Sky-T1 puts before a problem
+PROMPT = "Return your final response within \\boxed{}. "  # Sky-T1's instruction before a problem
 Row = dict[str, Any]
-Numbered = Iterator[tuple[int, Row | ValueError]]  # a row's number from 0, or why there is none
+Numbered = Iterator[tuple[int, Row | ValueError]]  # number from 0, row or what is wrong with it
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Candidate:
 
 
 def field(row: Row, name: str, kind: type = str) -> Any:
-    """A row's field of the type that it has to have; ValueError where it is missing or another."""
+    """A row's field, which must have the given type; ValueError if it is missing or of another type."""
     if name not in row or row[name] is None:
         raise ValueError(f"missing field: {name}")
     if not isinstance(row[name], kind):
@@ -51,9 +51,9 @@ def field(row: Row, name: str, kind: type = str) -> Any:
 
 
 def read_conversation(row: Row) -> list[Candidate]:
-    """Sky-T1 and Bespoke-Stratos: `conversations` with the user's turn and the assistant's.
+    """Sky-T1 and Bespoke-Stratos: `conversations` with the user's and the assistant's turn.
 
-    The answer is the boxed one: the data sets give none, and hold responses that were checked.
+    The answer is the boxed one: the data sets contain none, but only checked responses.
     """
     texts = {}
     for turn in field(row, "conversations", list):
@@ -70,15 +70,14 @@ def read_conversation(row: Row) -> list[Candidate]:
 
 
 def without_prompt(problem: str) -> str:
-    """A problem without Sky-T1's instruction before it."""
+    """A problem without Sky-T1's instruction in front of it."""
     return problem.strip().removeprefix(PROMPT.strip()).strip()
 
 
 def read_openr1(row: Row) -> list[Candidate]:
-    """OpenR1-Math: several generations a problem, right where Math-Verify or the Llama judge says so.
+    """OpenR1-Math: several generations per problem, right if Math-Verify or the Llama judge says so.
 
-    Wrong are those that were judged and not accepted; those that were not judged, or that broke off
-    before the end, are no candidates.
+    Wrong are those that were judged and rejected; those not judged, or cut before the end, are no candidates.
     """
     problem, answer = field(row, "problem"), field(row, "answer")
     generations = field(row, "generations", list)
@@ -114,11 +113,11 @@ def read_human(row: Row) -> list[Candidate]:
 
 
 def read_local(row: Row) -> list[Candidate]:
-    """A row of one's own, or of `teacher`: `problem`, `response` or `solution`, perhaps `answer` and `kind`.
+    """A row of your own file or of `teacher`: `problem`, `response` or `solution`; optional `answer`, `kind`.
 
-    A `part` names the part of the file that the row belongs to (see `perturbations.PARTS`).
-    Sky-T1's `conversations` do as well. Without a kind the answer is checked; without an answer the response
-    counts as correct. A `finish_reason` of "length" says that it was cut.
+    `part` names the part of the file that the row belongs to (see `arms.PARTS`). Sky-T1's `conversations`
+    work too. Without a kind the answer is checked; without an answer the response counts as correct. A
+    `finish_reason` of "length" means that it was cut.
     """
     if row.get("finish_reason") == "length":
         raise ValueError("cut: the response reached the limit of tokens")
@@ -138,8 +137,10 @@ def read_local(row: Row) -> list[Candidate]:
 
 
 def with_tags(response: str) -> str:
-    """A response in tags: s1's are put into ours, and one without any is cut before the last paragraph that
-    boxes an answer. Such are the responses of QwQ-32B-Preview, and of people.
+    """A response in our tags, translated from s1's or added.
+
+    One without tags is cut before the last paragraph that boxes an answer, as for QwQ-32B-Preview and for
+    people.
     """
     response = re.sub(r"<\|im_start\|>think\b[ \t]*", THINK, response)
     response = re.sub(r"<\|im_start\|>answer\b[ \t]*", END_THINK, response).removesuffix("<|im_end|>")
@@ -154,8 +155,9 @@ def with_tags(response: str) -> str:
 
 @dataclass(frozen=True)
 class HubSource:
-    """A data set of the hub, pinned. `revision` is a commit; None where none could be named for sure, then
-    the current one is looked up, loaded and recorded. `gives` says which kinds of trace come out.
+    """A data set on the hub; `gives` says which kinds of traces it has.
+
+    `revision` is a commit; if None, the current one is looked up, loaded and recorded.
     """
 
     id: str
@@ -191,17 +193,15 @@ HUB = {
 
 
 def hub_source(name: str) -> HubSource:
-    """The hub source of a name; ValueError names the nearest."""
+    """The hub source with this name; ValueError names the closest one."""
     if name not in HUB:
-        nearest = get_close_matches(name, HUB, n=1, cutoff=0)[0]
-        raise ValueError(
-            f"there is no source {name!r}: did you mean {nearest!r}? Or a .jsonl or .parquet file"
-        )
+        close = get_close_matches(name, HUB, n=1, cutoff=0)[0]
+        raise ValueError(f"there is no source {name!r}: did you mean {close!r}? Or a .jsonl or .parquet file")
     return HUB[name]
 
 
 def resolved(source: HubSource) -> str:
-    """The commit that is loaded: the pinned one, or the current one as the hub names it."""
+    """The commit to load: the pinned one, or the current one on the hub."""
     if source.revision:
         return source.revision
     from huggingface_hub import HfApi
@@ -210,7 +210,7 @@ def resolved(source: HubSource) -> str:
 
 
 def hub_rows(source: HubSource, revision: str) -> Numbered:
-    """The rows of a hub data set, read as they are needed; `revision` is a commit from `resolved`."""
+    """The rows of a hub data set, streamed; `revision` is a commit from `resolved`."""
     import datasets
 
     rows = datasets.load_dataset(source.id, split=source.split, revision=revision, streaming=True)
@@ -218,9 +218,9 @@ def hub_rows(source: HubSource, revision: str) -> Numbered:
 
 
 def file_rows(path: str | Path) -> Numbered:
-    """The rows of a JSON Lines or Parquet file, numbered from 0; a line that is no JSON is a ValueError.
+    """The rows of a JSON Lines or Parquet file, numbered from 0; a line that is not JSON is a ValueError.
 
-    ValueError at once where there is no such file, or it is of another kind.
+    ValueError at once if the file is missing or of another kind.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -257,7 +257,7 @@ def parquet_rows(path: Path) -> Numbered:
             number += 1
 
 
-COLUMNS = {  # by which a local file is known to have a data set's layout; Bespoke-Stratos has Sky-T1's
+COLUMNS = {  # that identify a data set's layout in a local file; Bespoke-Stratos has Sky-T1's
     "openr1-math": {"problem", "answer", "generations"},
     "sky-t1": {"conversations"},
     "human-reasoning": {"problem", "solution", "expected_answer"},
@@ -266,7 +266,7 @@ COLUMNS = {  # by which a local file is known to have a data set's layout; Bespo
 
 
 def open_source(source: str) -> tuple[Numbered, Callable[[Row], list[Candidate]], str, str]:
-    """The rows, their reader, a label with the revision or layout, and a name for ids, of `HUB` or a file."""
+    """The rows, their reader, a label with revision or layout, and a prefix for ids, of `HUB` or a file."""
     path = Path(source).expanduser()
     if path.suffix not in (".jsonl", ".parquet"):
         found = hub_source(source)

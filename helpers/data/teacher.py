@@ -1,12 +1,12 @@
 """A teacher model: responses to problems from an endpoint, kept one by one, right and wrong.
 
-    sample([{"id": "a", "problem": "What is 2+3?", "answer": "5"}], "teacher.jsonl", "http://localhost:8000/v1",
-           "Qwen/QwQ-32B-Preview", samples=4)
+    problems = [{"id": "a", "problem": "What is 2+3?", "answer": "5"}]
+    sample(problems, "teacher.jsonl", "http://localhost:8000/v1", "Qwen/QwQ-32B-Preview", samples=4)
     collected = collect(file_rows("teacher.jsonl"), read_local, "Qwen/QwQ-32B-Preview", "teacher")
 
-Any endpoint that speaks OpenAI's chat completions will do; `vllm serve` is one. Every answer is a line of
-the file as soon as it is there, cut and wrong ones too, so an interrupted run goes on where it was. A key
-is read from OPENAI_API_KEY and stands in no file.
+Any endpoint that speaks OpenAI's chat completions works; `vllm serve` is one. Every response is appended to
+the file at once, cut and wrong ones too, so an interrupted run goes on where it was. A key is read from
+OPENAI_API_KEY and saved nowhere.
 """
 
 from __future__ import annotations
@@ -29,29 +29,26 @@ from helpers.answers.equality import same_answer
 from helpers.data.sources import PROMPT, Row, file_rows, with_tags
 from helpers.data.traces import END_THINK, THINK, parse
 
-RETRIES, WAIT, TIMEOUT = (
-    5,
-    2.0,
-    3600,
-)  # of a request; seconds before the second try, doubled each time; seconds
+RETRIES, TIMEOUT = 5, 3600  # of a request, in seconds
+WAIT = 2.0  # seconds before the second try, doubled each time
 BUSY = (408, 409, 429)
 GIVEN = ("id", "problem", "answer")
-PER_REQUEST = (400, 413, 422)  # statuses that are about one request, not about the key or the address
+PER_REQUEST = (400, 413, 422)  # statuses about one request rather than the key or the address
 
 
 class Refused(ValueError):
-    """An endpoint refuses a request, which may be this one alone (too long a problem, say)."""
+    """The endpoint refuses a request, possibly only this one (a problem that is too long, say)."""
 
 
 def chat(url: str, model: str, prompt: str, **settings: Any) -> Row:
-    """One answer: `response`, `finish_reason` and `tokens`; a separate reasoning part gets its tags back.
+    """One response: `response`, `finish_reason` and `tokens`; a separate reasoning part gets its tags back.
 
-    `settings` go into the request as they are: temperature, top_p, max_tokens, seed. A busy or silent
-    endpoint is asked again; ValueError where it refuses, ConnectionError where it stays away.
+    `settings` are sent with the request: temperature, top_p, max_tokens, seed. A busy or silent endpoint is
+    asked again; ValueError if it refuses, ConnectionError if it stays unreachable.
     """
     body = {"model": model, "messages": [{"role": "user", "content": prompt}], **settings}
     answer = post(f"{url.rstrip('/')}/chat/completions", body)
-    if isinstance(answer, dict) and answer.get("error"):  # some endpoints send it under status 200
+    if isinstance(answer, dict) and answer.get("error"):  # some endpoints send errors with status 200
         raise Refused(f"{url} refuses the request: {str(answer['error'])[:500]}")
     try:
         choice = answer["choices"][0]
@@ -67,8 +64,13 @@ def chat(url: str, model: str, prompt: str, **settings: Any) -> Row:
     return {"response": text, "finish_reason": finish, "tokens": usage.get("completion_tokens")}
 
 
+def ask(url: str, model: str, prompt: str) -> str:
+    """The text of one response (see `chat`)."""
+    return chat(url, model, prompt)["response"]
+
+
 def as_one_text(content: Any) -> str:
-    """The text of a message: a string, nothing, or the list of parts that some endpoints give."""
+    """The text of a message: a string, nothing, or a list of parts, as some endpoints send it."""
     parts = content if isinstance(content, list) else [content or ""]
     texts = [part.get("text", "") if isinstance(part, dict) else part for part in parts]
     if not all(isinstance(text, str) for text in texts):
@@ -77,7 +79,7 @@ def as_one_text(content: Any) -> str:
 
 
 def post(url: str, body: Row) -> Row:
-    """The JSON that an endpoint answers to JSON."""
+    """POST JSON to an endpoint and return its JSON."""
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get("OPENAI_API_KEY"):
         headers["Authorization"] = f"Bearer {key}"
@@ -103,11 +105,11 @@ def sample(
     wanted: Sequence[str] = ("correct", "wrong"), seed: int = 0, concurrency: int = 16,
     check: Callable[[str, str], bool | None] = same_answer, **settings: Any,
 ) -> Counter[str]:  # fmt: skip
-    """Ask up to `samples` times for each problem (id, problem, answer), and keep every answer in a file.
+    """Ask up to `samples` times for each problem (id, problem, answer), and keep every response in a file.
 
-    A problem is done when each kind that is wanted has a response, or after `samples` of them. The seed of
-    a request comes from (seed, id, number of the sample). Counts the file's answers by verdict. A request
-    that the endpoint refuses is kept with its reason; ValueError where it refuses all.
+    A problem is done when each wanted kind has a response, or after `samples` of them. A request's seed comes
+    from (seed, id, number of the sample). Returns the file's responses counted by verdict. A request that the
+    endpoint refuses is kept with the reason; ValueError if it refuses all.
     """
     path, problems = Path(path), list(problems)
     for number, problem in enumerate(problems):
@@ -130,7 +132,7 @@ def sample(
             left = (p for p in problems if (p["id"], number) not in done)
             left = (p for p in left if not set(wanted) <= found.get(p["id"], set()))
 
-            def ask(problem: Row, number: int = number) -> Row:
+            def asked_once(problem: Row, number: int = number) -> Row:
                 name = hashlib.sha256(repr((seed, problem["id"], number)).encode()).digest()
                 asked = settings | {"seed": int.from_bytes(name[:4], "big") >> 1}
                 given = {key: problem[key] for key in GIVEN}
@@ -140,10 +142,10 @@ def sample(
                     answer = {"refused": str(error)}
                 return given | {"sample": number, "model": model} | answer
 
-            for row in answered(pool, ask, left, concurrency):
+            for row in answered(pool, asked_once, left, concurrency):
                 waiting.append(row)
                 answering = answering or "refused" not in row
-                if not answering:  # it may be the model's name that is refused, and no request will do
+                if not answering:  # perhaps the model's name is refused, so that no request can succeed
                     if len(waiting) >= 4 * concurrency:
                         break
                     continue
@@ -159,7 +161,7 @@ def sample(
 
 
 def answered(pool: ThreadPoolExecutor, ask: Callable, tasks: Iterable[Row], width: int) -> Iterator[Row]:
-    """The answers to tasks as they come; an error is raised after the answers that were under way."""
+    """Answers to tasks as they come; an error is raised after the answers that were already under way."""
     tasks, error = iter(tasks), None
     while running := [pool.submit(ask, task) for task in islice(tasks, 4 * width)]:
         for future in as_completed(running):
@@ -172,7 +174,7 @@ def answered(pool: ThreadPoolExecutor, ask: Callable, tasks: Iterable[Row], widt
 
 
 def drop_broken_line(path: Path) -> None:
-    """Make the file, and cut off a last line that a killed run left half written."""
+    """Create the file, and cut off an incomplete last line left by a killed run."""
     with path.open("ab+") as file:
         size = file.seek(0, os.SEEK_END)
         if size:
@@ -181,7 +183,7 @@ def drop_broken_line(path: Path) -> None:
 
 
 def is_answer(row: Row) -> bool:
-    """Whether a line of the file is one that `sample` writes whole."""
+    """Whether a line of the file is a complete one of `sample`."""
     return {"id", "sample", "answer"} <= set(row) and isinstance(row.get("response", row.get("refused")), str)
 
 

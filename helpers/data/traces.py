@@ -37,7 +37,7 @@ FRAMES: dict[str, Frame] = {
 class Trace:
     """A problem with one demonstration of its solution.
 
-    `kind` is "correct", "wrong" (the boxed answer is wrong) or "short" (the solution alone); `source` says
+    `kind` is "correct", "wrong" (the boxed answer is wrong) or "short" (the solution only); `source` says
     where it came from (a hub data set with its revision, a file, a teacher model).
     """
 
@@ -53,17 +53,17 @@ class Trace:
 
 SCHEMA = pa.schema(
     [
-        ("id", pa.string()),  # unique in a file; the randomness of an arm depends on it
-        ("problem", pa.string()),  # without an instruction around it
+        ("id", pa.string()),  # unique within a file; an arm's randomness depends on it
+        ("problem", pa.string()),  # without instructions around it
         ("steps", pa.list_(pa.string())),  # of the thought, in order; none for a short trace
         ("solution", pa.string()),  # with the boxed answer
-        ("answer", pa.string()),  # the expected one, which a wrong trace does not have in its box
+        ("answer", pa.string()),  # the expected one; a wrong trace has another in its box
         ("source", pa.string()),
         ("kind", pa.string()),  # one of KINDS
-        ("frame", pa.list_(pa.string())),  # the three texts around thought and solution
+        ("frame", pa.list_(pa.string())),  # the texts around thought and solution
     ]
 )
-OPTIONAL = ("frame",)  # a file without it has think tags
+OPTIONAL = ("frame",)  # files without it use think tags
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Parsed:
 
 
 def spaced(steps: Iterable[str]) -> list[str]:
-    """The steps with the white space after them: a blank line where one but the last ends in none."""
+    """The steps with white space between them: a blank line after each one that ends in none."""
     *first, last = list(steps) or [""]
     return [*(s if s and s[-1].isspace() else s + SEPARATOR for s in first), last]
 
@@ -92,11 +92,10 @@ def thought(steps: Iterable[str]) -> str:
 
 
 def render(steps: Iterable[str], solution: str, kind: str = "correct", frame: Frame = FRAMES["think"]) -> str:
-    """The response as a model is trained on it: the frame around thought and solution.
+    """The response that a model is trained on: the frame around thought and solution.
 
-    A short trace is the solution alone. An emptied thought keeps its tags, so that deleting every
-    step and never having had any stay two different things. White space that a step in the last place
-    brought along from elsewhere is left out.
+    A short trace is its solution only. An emptied thought keeps its tags, so deleting every step differs from
+    never having had any. White space that a step in the last place brought along is dropped.
     """
     if kind == "short":
         return solution
@@ -106,9 +105,9 @@ def render(steps: Iterable[str], solution: str, kind: str = "correct", frame: Fr
 def parse(response: str) -> Parsed:
     """Take a response in either format apart, whatever a model made of its tags.
 
-    The first opening and the first closing tag after it count; a thought that is never closed reaches to
-    the solution's tag or the end, a missing opening tag is taken to stand at the start (chat templates put
-    it into the prompt). White space at the edges of thought and solution belongs to the frame.
+    The first opening tag and the first closing tag after it count. A thought that is never closed ends at the
+    solution's tag or at the end; a missing opening tag is assumed at the start (chat templates put it into
+    the prompt). White space at the edges of thought and solution belongs to the frame.
     """
     sky, think = any(tag in response for tag in SKY), THINK in response or END_THINK in response
     if not (sky or think):
@@ -149,7 +148,7 @@ def parse(response: str) -> Parsed:
 
 
 def cut(response: str, start: int, stop: int, solution_start: int, solution_stop: int) -> tuple:
-    """The frame, thought and solution at these offsets, white space at their edges left to the frame."""
+    """Frame, thought and solution at these offsets; white space at their edges goes to the frame."""
 
     def trimmed(start: int, stop: int) -> tuple[int, int]:
         text = response[start:stop]

@@ -1,15 +1,15 @@
-"""Benchmarks: problems with their gold answers, from the hub at a pinned revision or from local files.
+"""Benchmarks: problems with reference answers, from the hub at a pinned revision or from local files.
 
     load("math500").to_pylist()[0]
     # {"id": "test/precalculus/807.json", "problem": "Convert the point ...", "answer": "\\\\left( 3, ...",
     #  "tolerance": 0.0}
     prompt("math500", "What is 1+1?")  -> "Return your final response within \\\\boxed{}. What is 1+1?"
 
-Every revision is a commit of the data set's repository, so a change there changes no score. A local file
-(JSON Lines or Parquet, in the data set's own columns or in those of the authors' harness) takes its place
-where there is no network.
-Not covered: the puzzles, which notebook 01 makes; MMLU, ARC-Challenge, IFEval and MGSM, which
-README gives to lm-evaluation-harness.
+Every revision is a commit of the data set's repository, so changes there change no score. A local file (JSON
+Lines or Parquet, in the data set's own columns or those of the authors' harness) replaces it where there is
+no network. LiveCodeBench's private tests are JSON in a pickle in zlib in base64. A pickle is a program, so
+its opcodes are read and none is executed. Not covered: the puzzles (notebook 01); MMLU, ARC-Challenge, IFEval
+and MGSM (lm-evaluation-harness, see README).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ import pyarrow.parquet as pq
 
 from helpers.conditions import nearest
 
-LARGEST = 1 << 30  # bytes of one problem's tests, unpacked
+LARGEST = 1 << 30  # bytes of one problem's unpacked tests
 HARMLESS = {"PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "STOP"}
 TEXTS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
 
 
 def unpickled_text(data: bytes) -> str:
-    """The text that a pickle consists of; ValueError where it is anything else. Nothing is executed."""
+    """The text that a pickle consists of; ValueError for anything else. Nothing is executed."""
     texts = []
     try:
         for opcode, argument, _ in pickletools.genops(data):
@@ -43,7 +43,7 @@ def unpickled_text(data: bytes) -> str:
                 texts.append(argument)
             elif opcode.name not in HARMLESS:
                 raise ValueError(f"a pickle with {opcode.name}: only a text is read")
-    except Exception as error:  # genops raises many kinds on bytes that are no pickle
+    except Exception as error:  # genops raises many kinds of errors
         raise ValueError(f"private tests cannot be read: {error}") from error
     if len(texts) != 1:
         raise ValueError(f"private tests cannot be read: {len(texts)} texts in the pickle, not one")
@@ -51,7 +51,7 @@ def unpickled_text(data: bytes) -> str:
 
 
 def tests_of(text: str) -> list[dict[str, str]]:
-    """Tests from plain JSON, or from JSON as the lite version packs it; ValueError for anything else."""
+    """Tests from plain JSON, or from JSON packed as in the lite version; ValueError for anything else."""
     if not text.lstrip().startswith("["):
         try:
             unpack = zlib.decompressobj()
@@ -68,7 +68,7 @@ def tests_of(text: str) -> list[dict[str, str]]:
 
 
 def code_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A problem: its statement with the starter code, and as answer the function to call and all tests."""
+    """A code problem: statement and starter code; the answer is the function to call and all tests."""
     tests = tests_of(row["public_test_cases"]) + tests_of(row["private_test_cases"])
     entry = json.loads(row.get("metadata") or "{}").get("func_name")
     starter = row.get("starter_code") or ""
@@ -100,7 +100,7 @@ def plain(row: Row) -> Row:
 
 
 def as_text(answer: Any) -> str:
-    """A gold answer as text: 27.0 is 27, and nothing (null, nan) is an empty text."""
+    """A reference answer as text: 27.0 becomes 27; null and nan become an empty text."""
     if answer is None or answer != answer:
         return ""
     whole = isinstance(answer, float) and answer.is_integer()
@@ -108,12 +108,12 @@ def as_text(answer: Any) -> str:
 
 
 def gsm8k(row: Row) -> Row:
-    """The answer stands after #### at the end of the solution."""
+    """The answer follows #### at the end of the solution."""
     return {"id": None, "problem": row["question"], "answer": as_text(row["answer"].rpartition("####")[2])}
 
 
 def olympiadbench(row: Row) -> Row:
-    """`final_answer` is a list with one text, or that list as a text; percent stays with the number."""
+    """`final_answer` is a list with one text, or the repr of such a list; a percent sign is kept."""
     answers = row["final_answer"]
     answers = ast.literal_eval(answers) if isinstance(answers, str) else answers
     answer = as_text(", ".join(map(as_text, answers)))
@@ -124,7 +124,7 @@ def olympiadbench(row: Row) -> Row:
     return {"id": str(row["id"]), "problem": problem, "answer": answer, "tolerance": error}
 
 
-# name: hub id, revision, what of it to read (a configuration, or files), split, rows kept, reader of a row
+# name: hub id, revision, what to read (a configuration, or files), split, filter of rows, reader of a row
 HUB: dict[str, tuple[str, str, dict[str, Any], str, Callable[[Row], bool], Callable[[Row], Row]]] = {
     "math500": (
         "HuggingFaceH4/MATH-500",
@@ -174,7 +174,7 @@ HUB: dict[str, tuple[str, str, dict[str, Any], str, Callable[[Row], bool], Calla
         lambda row: True,
         gsm8k,
     ),
-    # release_v2 is its first two files; the repository's loader script is never run.
+    # release_v2 is the first two files; the repository's loader script is never run.
     "livecodebench": (
         "livecodebench/code_generation_lite",
         "0fe84c3912ea0c4d4a78037083943e8f0c4dd505",
@@ -189,8 +189,8 @@ HUB: dict[str, tuple[str, str, dict[str, Any], str, Callable[[Row], bool], Calla
 def load(name: str, path: str | Path | None = None, start: str = "", end: str = "9999") -> pa.Table:
     """A benchmark's problems: id, problem, answer (for code, the tests as JSON), tolerance.
 
-    `path` is a local file in place of the hub. `start` and `end` (ISO dates, both included) limit
-    LiveCodeBench to problems of those contests. ValueError names an unknown benchmark or a wrong row.
+    `path` is a local file to use instead of the hub. `start` and `end` (ISO dates, inclusive) limit
+    LiveCodeBench to contests between them. ValueError names an unknown benchmark or a malformed row.
     """
     if name not in HUB:
         raise ValueError(f"no benchmark {name!r}{nearest(name, HUB)}")
@@ -238,10 +238,10 @@ def local(path: Path) -> Iterator[Row]:
 
 
 def prompt(benchmark: str, problem: str, entry: str | None = None) -> str:
-    """The user's turn, as in the paper; puzzles are asked as they stand.
+    """The user's turn, as in the paper; puzzles are asked unchanged.
 
-    `entry` is the function that a code problem asks for, or None where it reads standard input.
-    Source: the authors' evaluation (Return your final response ...; their LiveCodeBench templates).
+    `entry` is the function that a code problem asks for, or None if the program reads standard input. Source:
+    the authors' evaluation code (Return your final response ...; their LiveCodeBench templates).
     """
     if benchmark.startswith("countdown"):
         return problem

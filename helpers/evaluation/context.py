@@ -1,4 +1,4 @@
-"""How long a text a model takes, prompt and response together, from its configuration alone.
+"""How many tokens a model has room for, prompt and response together, from its configuration alone.
 
     positions(config_of("Qwen/Qwen2.5-32B-Instruct"))         # 32768
     rooms([1000, 40000], max_new_tokens=32768, limit=32768)   # [31768, 0]
@@ -15,15 +15,16 @@ from typing import Any
 from helpers.training.memory import config_of
 
 NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
-PARTS = ("text_config", "llm_config", "language_config")  # of a configuration with several models in it
-ALREADY_SCALED = ("default", "llama3", "longrope", "su", "mrope")  # their positions include the scaling
+PARTS = ("text_config", "llm_config", "language_config")  # in the configuration of a multimodal model
+ALREADY_SCALED = ("default", "llama3", "longrope", "su", "mrope")  # positions include the scaling
 
 
 def positions(config: dict[str, Any]) -> int | None:
-    """The positions that a model has, extended where its configuration scales them; None for no limit.
+    """The number of positions a model has, extended by its RoPE scaling; None for no limit.
 
-    The rule is that of vLLM 0.32, which refuses a longer `max_model_len`: plain YaRN multiplies the original
-    positions, linear and dynamic scaling those in the configuration; its variants have done so there already.
+    This is vLLM 0.32's rule for the largest `max_model_len`: plain YaRN multiplies the original positions,
+    linear and dynamic scaling multiply those in the configuration, and the other kinds already include the
+    scaling.
     """
     config = next((config[part] for part in PARTS if config.get(part)), config)
     limits = [config[name] for name in NAMES if isinstance(config.get(name), int)]
@@ -38,14 +39,14 @@ def positions(config: dict[str, Any]) -> int | None:
 
 
 def rooms(lengths: Sequence[int], max_new_tokens: int, limit: int | None) -> list[int]:
-    """How many tokens the response to each prompt may have: `max_new_tokens`, or what the positions leave."""
+    """For each prompt, the tokens its response may have: `max_new_tokens`, or what the positions leave."""
     return [
         max_new_tokens if limit is None else max(0, min(max_new_tokens, limit - length)) for length in lengths
     ]
 
 
 def capped(found: Sequence[int], asked: Sequence[int], limit: int | None) -> str:
-    """A line that says how many responses the positions shorten; "" where they shorten none."""
+    """A line saying how many responses are shortened by the positions; "" if none is."""
     short = [room for room, wish in zip(found, asked, strict=True) if room < wish]
     if not short:
         return ""
@@ -57,9 +58,9 @@ def capped(found: Sequence[int], asked: Sequence[int], limit: int | None) -> str
 
 
 def warnings(base_models: Sequence[str], max_new_tokens: int, folder: str | Path) -> list[str]:
-    """A line for each base model (a hub id, or a path seen from `folder`) that is sure to cap responses.
+    """A line for each base model (a hub id, or a path relative to `folder`) that is sure to cap responses.
 
-    Nothing about a model whose configuration cannot be read: who loads it will say so.
+    Models whose configuration cannot be read are skipped: loading them will report that.
     """
     found = []
     for name in dict.fromkeys(base_models):

@@ -1,10 +1,10 @@
-"""Responses from a model, by transformers: problems in, responses out, with token counts and finish reason.
+"""The transformers engine: problems in, responses with token counts and finish reason out.
 
-generate(model, tokenizer, ["Use 5, 19 and 20 to make 11."], max_new_tokens=400)
--> [Response(text="<think>...", tokens=57, finished=True)]
+    generate(model, tokenizer, ["Use 5, 19 and 20 to make 11."], max_new_tokens=400)
+    -> [Response(text="<think>...", tokens=57, finished=True)]
 
-`stream` gives each response as soon as it is finished; `respond` is the engine that journal.py calls,
-and vllm_engine.py has the other one.
+`stream` yields each response as soon as it is finished. `respond` is the engine for journal.py;
+vllm_engine.py has the other one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from helpers.training import models
 from helpers.training.models import prompt_text
 
 COMPACT_EVERY = 8
-ROOM = 64  # tokens
+ROOM = 64  # tokens of spare cache
 
 
 def generate(
@@ -57,12 +57,12 @@ def stream(
     temperature: float = 0.0,
     seeds: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, Response]]:
-    """The number of each prompt with its response, as they finish; prompts are in the chat template.
+    """Yield the number of each prompt (already in the chat template) with its response, as they finish.
 
-    Prompts are sorted by length, so a batch needs little left padding, and rows that have finished leave
-    their batch. A batch has `batch_size` rows, or fewer where they could grow beyond `batch_tokens`
-    (0: no such limit). At a temperature above 0 each response is drawn by its own seed, whatever else
-    is in its batch. A response gets no more tokens than the model has positions left.
+    Prompts are sorted by length, so a batch needs little left padding, and finished rows leave their batch. A
+    batch has `batch_size` rows, or fewer if they could grow beyond `batch_tokens` (0: no such limit). At a
+    temperature above 0 each response is drawn with its own seed, independent of its batch. A response gets no
+    more tokens than the model has positions left.
     """
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     model.eval()
@@ -85,7 +85,7 @@ def stream(
 def batches(
     lengths: Sequence[int], batch_size: int, batch_tokens: int, max_new_tokens: int
 ) -> Iterator[list[int]]:
-    """The numbers of prompts, shortest first, in batches that stay within both limits, one row at least."""
+    """Prompt numbers, shortest prompt first, in batches within both limits, at least one row each."""
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     batch: list[int] = []
     for i in order:
@@ -107,13 +107,16 @@ def decode(
     temperature: float = 0.0,
     draws: list[np.random.Generator] | None = None,
 ) -> Iterator[tuple[int, list[int]]]:
-    """The number of each prompt with the tokens that follow it, end token included, soon after they end.
+    """Yield each prompt's number with the tokens that follow it, end token included, soon after they end.
 
-    `max_new_tokens` is one limit for all prompts, or one for each.
+    `max_new_tokens` is one limit for all prompts, or one for each. Every `COMPACT_EVERY` tokens finished rows
+    leave the batch, with their part of the cache.
     """
     width, ends = max(map(len, prompts)), models.end_tokens(tokenizer, model.generation_config)
     limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else max_new_tokens
-    padded = [[tokenizer.pad_token_id or 0] * (width - len(p)) + p for p in prompts]  # masked: any will do
+    padded = [
+        [tokenizer.pad_token_id or 0] * (width - len(p)) + p for p in prompts
+    ]  # masked: any token will do
     ids = torch.tensor(padded, device=model.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
     made: list[list[int]] = [[] for _ in prompts]
@@ -151,7 +154,7 @@ def decode(
 
 
 class RoomyLayer(DynamicLayer):
-    """A layer of the cache with room for the next tokens; DynamicLayer copies all of them at every token."""
+    """A cache layer with spare room for the next tokens; DynamicLayer copies everything at every token."""
 
     room: list[torch.Tensor] | None = None
 
@@ -179,7 +182,7 @@ class RoomyLayer(DynamicLayer):
 
 
 def cache_of(model: PreTrainedModel) -> DynamicCache:
-    """An empty cache for a model, with room in those layers that keep every token."""
+    """An empty cache for a model, with spare room in the layers that keep every token."""
     cache = DynamicCache(config=model.config)
     cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
@@ -194,10 +197,9 @@ def grouped_attention(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Transformers' sdpa attention, but that query heads share a key head where it stands.
+    """SDPA with native grouped-query attention, instead of copying keys to every query head.
 
-    With a mask, transformers copies the keys once for every query head, which on a CPU takes longer than
-    the attention itself.
+    With a mask, transformers copies the keys once per query head, which on a CPU takes longer than attention.
     """
     causal = attention_mask is None and query.shape[2] > 1
     out = scaled_dot_product_attention(
@@ -213,7 +215,7 @@ AttentionMaskInterface.register("grouped", sdpa_mask)
 def choose(
     logits: torch.Tensor, temperature: float, draws: list[np.random.Generator] | None = None
 ) -> torch.Tensor:
-    """The next token of each row (rows x vocabulary -> rows x 1); drawn with each row's own generator."""
+    """The next token of each row (rows x vocabulary -> rows x 1), drawn with the row's own generator."""
     if temperature == 0 or draws is None:
         return logits.argmax(-1, keepdim=True)
     shares = torch.softmax(logits.double() / temperature, -1).cumsum(-1)

@@ -1,11 +1,10 @@
-"""Responses to verdicts: a status for each response, and what else a table shows of it.
+"""From responses to scores: a status for each response, and what else a table shows of it.
 
     status("... \\boxed{20-(19-12)}", finished=True, problem="Use 12, 19 and 20 to make 13.")  -> "ok"
     grade([("\\\\frac{1}{2}", "0.5"), ("5", None)])  -> ["ok", "unparsed"]
 
-Scoring reads stored generations and needs neither a model nor an engine, so it can be repeated at any
-time. Puzzles go to the expression checker, mathematics to `equivalence` in processes that can be killed, code
-to the sandbox.
+Scoring reads stored responses and needs no model, so it can be repeated at any time. Puzzles go to the
+expression checker, mathematics to `answers.equality` in killable processes, code to the sandbox.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from helpers.answers.workers import grade
 from helpers.data.keywords import count_keywords
 from helpers.evaluation import programs
 
-# timeout: the grader, or the program that was answered, ran out of its time or memory.
+# timeout: the grader, or the model's program, ran out of time or memory.
 STATUSES = ("ok", "wrong", "unparsed", "timeout", "truncated")
 
 
 def status(response: str, finished: bool, problem: str) -> str:
-    """`ok` or `wrong` by the expression checker; without a boxed answer `unparsed` or `truncated`."""
+    """`ok` or `wrong` by the expression checker; without a boxed answer, `unparsed` or `truncated`."""
     answer = final_answer(response)
     if not answer:
         return "truncated" if answer is None and not finished else "unparsed"
@@ -43,7 +42,7 @@ def kind_of(benchmark: str) -> str:
 
 
 def score(generations: pa.Table, condition: str, seed: int) -> pa.Table:
-    """A row of scores for each generation: condition, seed, benchmark, problem_id, verdict, counts."""
+    """One row per response: condition, seed, benchmark, problem_id, status, counts."""
     rows = generations.to_pylist()
     verdicts = statuses(rows)
     scores = []
@@ -58,7 +57,7 @@ def score(generations: pa.Table, condition: str, seed: int) -> pa.Table:
 
 
 def statuses(rows: Sequence[dict]) -> list[str]:
-    """The status of each generation (benchmark, problem, answer, response, finished), any kind, any order."""
+    """The status of each response (benchmark, problem, answer, response, finished), any kinds, any order."""
     found: dict[int, str] = {}
     math = [i for i, row in enumerate(rows) if kind_of(row["benchmark"]) == "math"]
     answers = {i: final_answer(rows[i]["response"]) for i in math}
@@ -71,13 +70,13 @@ def statuses(rows: Sequence[dict]) -> list[str]:
         if kind_of(row["benchmark"]) == "puzzle":
             found[i] = status(row["response"], row["finished"], row["problem"])
     code = [i for i, row in enumerate(rows) if kind_of(row["benchmark"]) == "code"]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a program in the sandbox
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each thread waits for a program
         found |= zip(code, pool.map(code_status, (rows[i] for i in code)), strict=True)
     return [found[i] for i in range(len(rows))]
 
 
 def code_status(row: dict) -> str:
-    """The status of a program: `ok` if it passes every test; without a block of code, as without a box."""
+    """The status of a program: `ok` if it passes every test; no code block counts like no box."""
     program = programs.extract_code(row["response"])
     if program is None:
         return "unparsed" if row["finished"] else "truncated"

@@ -1,14 +1,14 @@
-"""Requests to responses through an engine, with a journal: nothing finished is lost or asked for twice.
+"""From requests to responses through an engine; nothing finished is lost or generated twice.
 
     todo = requests("base", 0, "countdown", problems, max_new_tokens=420, model="sha256...")
     complete(todo, engine, "outputs/laptop/generations")  -> [Response(...), ...]
 
-An engine takes requests and gives (number, Response) as they finish. Each is one line of JSON in
-`FOLDER/CONDITION.sSEED.jsonl` at once, under a key made of all that the response depends on: the model's
-files, the prompt, the sample, the limits. A killed run goes on with what the journal does not have; a
-line that the kill cut in half is dropped. With another model or another limit the old lines count for
-nothing, for their keys are others. A finished table keeps its keys in a file beside it: what is asked
-again with the same plan is not generated again, whether by hand or in the chain.
+An engine takes requests and yields (number, Response) as they finish. Each is appended at once, as a line of
+JSON, to the journal `FOLDER/CONDITION.sSEED.jsonl`, under a key made from everything that the response
+depends on: the model's files, the prompt, the sample, the limits. After a kill, only what the journal lacks
+is asked for; a line that was cut in half is ignored. For another model or limit the keys differ, so old lines
+do not count. A finished table keeps its keys in a file next to it, so the same request is never generated
+again, by hand or in the chain.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from helpers.data.traces import write_table
 from helpers.evaluation.benchmarks import prompt
 from helpers.files import contents, digest, sha256, write_text
 
-SYNC_EVERY = 2.0  # seconds between the moments at which lines are forced onto the disk
+SYNC_EVERY = 2.0  # seconds between flushes to the disk
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """A response, its length in tokens (end token not counted), and whether it ended by itself."""
+    """A response, its length in tokens (without the end token), and whether it ended by itself."""
 
     text: str
     tokens: int
@@ -79,10 +79,11 @@ def requests(
     temperature: float = 0.0,
     system: str | None = None,
 ) -> list[Request]:
-    """A request for each problem and sample, the samples of a problem together.
+    """One request per problem and sample, the samples of a problem together.
 
-    `model` identifies the weights (see `fingerprint`). A sample's seed depends on the problem and its
-    number alone, so conditions are compared on the same draws. ValueError for samples that would be equal.
+    `model` identifies the weights (see `fingerprint`). A sample's seed depends only on the problem and the
+    sample's number, so conditions are compared on the same draws. ValueError where samples would all be
+    equal.
     """
     if samples > 1 and temperature == 0:
         raise ValueError("several samples at temperature 0 are all the same: raise it, or ask for one")
@@ -111,10 +112,10 @@ def answer(
     together: bool = False,
     **sampling: Any,
 ) -> dict[str, Path]:
-    """Have each condition answer each benchmark's problems; the tables of responses, below OUT/generations.
+    """Have each condition answer every benchmark's problems; returns its tables below OUT/generations.
 
     `name` is the engine's, `sampling` goes to `requests`. With `together` the engine gets all conditions at
-    once. What is stored under the same plan is not asked for again; a line per condition says what is.
+    once. Responses stored under the same plan are kept; a line per condition says what is left to ask for.
     """
     folder, todo = out / "generations", {}
     for condition in conditions:
@@ -133,14 +134,14 @@ def answer(
 
 
 def fingerprint(base_model: str, adapters: str | Path, condition: str, seed: int) -> str:
-    """A digest of the models' files that a condition's responses depend on."""
+    """A digest of the model files that a condition's responses depend on."""
     adapter = Path(adapters) / run_of(condition, seed)
     trained = not parse(condition).is_base and adapter.is_dir()
     return digest([contents(base_model), contents(adapter) if trained else ""])
 
 
 def complete(todo: Sequence[Request], engine: Engine, folder: str | Path) -> list[Response]:
-    """The responses to requests, in their order: stored or in the journal already, else from the engine."""
+    """The responses to requests, in order: from the stored table or the journal, else from the engine."""
     paths = {r.run: Path(folder) / f"{r.run}.jsonl" for r in todo}
     found = {key: response for path in paths.values() for key, response in answered(path).items()}
     missing = [r for r in todo if r.key not in found]
@@ -171,12 +172,12 @@ def complete(todo: Sequence[Request], engine: Engine, folder: str | Path) -> lis
 
 
 def answered(path: Path) -> dict[str, Response]:
-    """The responses of a run by key: of its journal, and of its finished table beside it."""
+    """A run's responses by key, from its journal and from the finished table next to it."""
     return stored(path.with_suffix(".parquet")) | read(path)
 
 
 def stored(path: Path) -> dict[str, Response]:
-    """The responses of a table that `store` wrote by key; none of another version's or of a changed file."""
+    """The responses in a table that `store` wrote, by key; none if the file was changed since."""
     try:
         plan = json.loads(plan_of(path).read_text())
         if plan["table"] != sha256(path):
@@ -188,12 +189,12 @@ def stored(path: Path) -> dict[str, Response]:
 
 
 def plan_of(path: Path) -> Path:
-    """The file beside a table of responses that has their keys."""
+    """The file next to a table of responses that has their keys."""
     return path.with_name(f".{path.stem}.plan.json")
 
 
 def missing(todo: Sequence[Request], folder: str | Path) -> str:
-    """In a line, what is left to ask of one run's requests, and whether what is stored is of another plan."""
+    """A line saying what is left to ask for in a run, and whether what is stored has another plan."""
     path = Path(folder) / f"{todo[0].run}.jsonl"
     found = answered(path)
     left = sum(r.key not in found for r in todo)
@@ -206,7 +207,7 @@ def missing(todo: Sequence[Request], folder: str | Path) -> str:
 
 
 def store(todo: Sequence[Request], responses: Sequence[Response], path: Path) -> None:
-    """Write one run's table, then the keys of its rows for later runs; the journal is needed no more."""
+    """Write a run's table and the keys of its rows, and delete the journal."""
     write_table(table(todo, responses), path)
     keys = {"table": sha256(path), "keys": [r.key for r in todo]}
     write_text(plan_of(path), json.dumps(keys))
@@ -214,7 +215,7 @@ def store(todo: Sequence[Request], responses: Sequence[Response], path: Path) ->
 
 
 def read(path: Path) -> dict[str, Response]:
-    """The responses in a journal by key; lines that are not whole are passed over."""
+    """The responses in a journal by key; incomplete lines are skipped."""
     found = {}
     for line in path.read_bytes().split(b"\n") if path.exists() else []:
         try:
@@ -227,7 +228,7 @@ def read(path: Path) -> dict[str, Response]:
 
 
 def reopened(path: Path) -> int:
-    """A journal's file, open for appending; half a line at its end is ended, so that the next is whole."""
+    """A journal opened for appending; an incomplete last line is ended, so that the next is valid."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     size = os.fstat(file).st_size
@@ -237,7 +238,7 @@ def reopened(path: Path) -> int:
 
 
 def table(todo: Sequence[Request], responses: Sequence[Response]) -> pa.Table:
-    """One row per response with what grading needs; sample and its seed where there may be several."""
+    """One row per response, with what grading needs; sample and its seed where there may be several."""
     rows = []
     for r, response in zip(todo, responses, strict=True):
         names = ["benchmark", "problem_id", "problem", "answer"]

@@ -1,11 +1,11 @@
-"""Programs that a model wrote, against tests: the verdict is reached outside the sandbox.
+"""Programs written by a model, run against tests; the verdict is reached outside the sandbox.
 
     extract_code("So:\\n```python\\nprint(input())\\n```")              -> "print(input())\\n"
     verdict("print(input())", [{"input": "5\\n", "output": "5\\n"}])  -> "ok"
 
-A test is an input and the output that is expected of it, as LiveCodeBench has them: standard input and
-output, or with `entry` a line of JSON an argument and the result in JSON. A program sees the input and
-nothing else, so it can print what it likes: only the right answer is taken for one.
+A test is an input and the expected output, as in LiveCodeBench: standard input and output or, with `entry`,
+one JSON argument per line and the result in JSON. A program sees the input only, so whatever it prints, only
+the right output counts.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)|()\S.*?[ \t:](`{3,}|~{
 
 
 def extract_code(response: str) -> str | None:
-    """The last fenced block of code in a response, or None.
+    """The last fenced code block in a response, or None.
 
-    Blocks of Python come before others, such as an example's output. A block that is never closed counts if
-    it names its language, or if there is no other: a fence alone after a block was meant to close it, and so
-    was one after bare code. The indentation of a fence is taken off its lines.
+    Python blocks take precedence over others, such as an example's output. An unclosed block counts if it
+    names its language or if there is no other: a lone fence after a block, or after bare code, was meant to
+    close it. The fence's indentation is removed from its lines.
     """
     blocks: list[tuple[str, str]] = []  # language and code
     fence, indent, language, lines, before = "", "", "", [], []
@@ -54,7 +54,7 @@ def extract_code(response: str) -> str | None:
 
 
 def is_python(text: str) -> bool:
-    """Whether a text is a program, if only an empty line is none."""
+    """Whether a text parses as a program of at least one line."""
     try:
         return bool(ast.parse(text).body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -68,9 +68,9 @@ def verdict(
     seconds: int = 6,
     memory: int = 1 << 30,
 ) -> str:
-    """ "ok" where a program passes every test, else "wrong" or "timeout", by the first that it fails.
+    """ "ok" if a program passes every test, otherwise "wrong" or "timeout", by the first one it fails.
 
-    ValueError where there are no tests; RuntimeError where no sandbox can be had.
+    ValueError without tests; RuntimeError where no sandbox is available.
     """
     if not tests:
         raise ValueError("there is no test to run the program on: a program that nothing checks is not right")
@@ -85,7 +85,7 @@ def verdict(
 
 
 def same_output(printed: str, expected: str) -> bool:
-    """Equal line by line, white space at the ends aside; numbers may be written otherwise (1.50 for 1.5)."""
+    """Equal line by line, ignoring white space at the ends; 1.50 equals 1.5."""
     lines = [[line.split() for line in text.strip().split("\n")] for text in (printed, expected)]
     return len(lines[0]) == len(lines[1]) and all(
         len(a) == len(b) and all(map(same_token, a, b)) for a, b in zip(*lines, strict=True)
@@ -93,7 +93,7 @@ def same_output(printed: str, expected: str) -> bool:
 
 
 def same_token(printed: str, expected: str) -> bool:
-    """Equal as text, or as exact decimal numbers where the expected one has a point."""
+    """Equal as text, or as exact decimal numbers where the expected one has a decimal point."""
     if printed == expected:
         return True
     if "." not in expected or max(len(printed), len(expected)) > 100:
@@ -105,7 +105,7 @@ def same_token(printed: str, expected: str) -> bool:
 
 
 def same_result(printed: str, expected: str) -> bool:
-    """Equal as JSON, with true and 1 kept apart."""
+    """Equal as JSON, with true and 1 distinct."""
     try:
         return same_value(json.loads(printed), json.loads(expected))
     except (ValueError, RecursionError):
@@ -113,7 +113,7 @@ def same_result(printed: str, expected: str) -> bool:
 
 
 def same_value(a: Any, b: Any) -> bool:
-    """Equal in value and kind, to the last element."""
+    """Equal in value and type, recursively."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(same_value, a, b))
     return isinstance(a, bool) == isinstance(b, bool) and a == b

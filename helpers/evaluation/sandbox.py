@@ -1,13 +1,13 @@
-"""A sandbox for programs that a model wrote: what they print, and how they ended.
+"""A sandbox for programs written by a model: what they print, and how they end.
 
     run("print(int(input()) + 1)", stdin="41\\n")  -> Outcome(status="ok", output="42\\n", error="")
 
-A program sees an empty file system with the system's libraries and this Python's own, read-only, and a
-small /tmp of its own; no network, no other process, no variable of the user's. Processor time, memory,
-processes, files and output are limited. bubblewrap builds this where it is installed and works, else
-user namespaces through util-linux; where neither works, `run` refuses.
-What a program prints is never taken for a verdict: the expected answers stay outside (programs.py).
-Not covered: flaws of the kernel, and packages beyond the standard library.
+A program sees an empty file system with the system's libraries and this Python's, read-only, and a small
+/tmp; no network, no other process, none of the user's environment variables. Processor time, memory,
+processes, files and output are limited. It is built with bubblewrap if that is installed and works, otherwise
+with user namespaces through util-linux; where neither works, `run` refuses. What a program prints is never
+taken for a verdict: the expected answers stay outside (programs.py). Not covered: kernel bugs, and packages
+beyond the standard library.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pathlib import Path
 
 NOBODY = 65534
 PROCESSES = 16
-FILES = 64 << 20  # bytes in /tmp, all files together
+FILES = 64 << 20  # bytes in /tmp altogether
 OUTPUT = 8 << 20  # bytes of output; the rest is not read and the program is stopped
-PATIENCE = 10  # seconds by the clock for each second of processor time, for a busy machine
+PATIENCE = 10  # wall-clock seconds per second of processor time, as the machine may be busy
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/alternatives", "/etc/ld.so.cache")
 DEVICES = ("null", "zero", "random", "urandom")
 
@@ -111,8 +111,8 @@ exit $code
 class Outcome:
     """How a program ended and what it printed.
 
-    `status` is "ok" (exit status 0), "error", "timeout" (of processor time, or of patience) or "output"
-    (it printed more than OUTPUT bytes). `error` is the end of what it wrote to standard error.
+    `status` is "ok" (exit status 0), "error", "timeout" (of processor time, or of patience) or "output" (it
+    printed more than OUTPUT bytes). `error` is the end of its standard error.
     """
 
     status: str
@@ -123,17 +123,17 @@ class Outcome:
 def run(
     program: str, stdin: str = "", entry: str | None = None, seconds: int = 6, memory: int = 1 << 30
 ) -> Outcome:
-    """Run a program on an input; with `entry`, call that function with a line of JSON an argument.
+    """Run a program on an input; with `entry`, call that function with one JSON argument per line.
 
-    `seconds` of processor time and `memory` in bytes are for each of its PROCESSES processes at most.
-    RuntimeError where no sandbox can be had.
+    `seconds` of processor time and `memory` in bytes apply to each of its processes, PROCESSES at most.
+    RuntimeError where no sandbox is available.
     """
     return _run(how(), program, stdin, entry, seconds, memory)
 
 
 @functools.cache
 def how() -> str:
-    """ "bubblewrap" or "namespaces", whichever works here; RuntimeError where neither does."""
+    """ "bubblewrap" or "namespaces", whichever works here; RuntimeError if neither does."""
     probe = (
         "import os\nothers = [p for p in os.listdir('/proc') if p.isdigit()]\n"
         "print(os.listdir('/program'), os.path.exists('/etc/passwd'), len(others) < 10)"
@@ -150,7 +150,7 @@ def how() -> str:
 
 
 def _run(candidate: str, program: str, stdin: str, entry: str | None, seconds: int, memory: int) -> Outcome:
-    """`run` in a given kind of sandbox."""
+    """`run` in the given kind of sandbox."""
     import json
 
     limits = json.dumps([seconds, memory, PROCESSES, FILES, entry, MODULES])
@@ -168,7 +168,7 @@ def _run(candidate: str, program: str, stdin: str, entry: str | None, seconds: i
 
 
 def shown() -> list[str]:
-    """The folders and files of the system that a program sees, read-only; links stay links."""
+    """The system's folders and files that a program sees, read-only; links stay links."""
     prefix = os.path.realpath(sys.base_prefix)
     own = [] if prefix == "/usr" or prefix.startswith("/usr/") else [prefix]
     return [path for path in (*SYSTEM, *own) if os.path.lexists(path)]
@@ -195,7 +195,7 @@ def _bubblewrap(program: Path, root: Path) -> list[str]:
         "/tmp",
     ]
     command += ["--ro-bind", str(program), "/program", "--chdir", "/tmp", "--remount-ro", "/"]
-    needed = ("SETUID", "SETGID", "SETPCAP") if os.geteuid() == 0 else ()  # to become nobody, and no more
+    needed = ("SETUID", "SETGID", "SETPCAP") if os.geteuid() == 0 else ()  # only to become nobody
     return [*command, "--cap-drop", "ALL", *(x for n in needed for x in ("--cap-add", f"CAP_{n}")), "--"]
 
 
@@ -208,13 +208,13 @@ def _namespaces(program: Path, root: Path) -> list[str]:
 
 
 def _watch(command: list[str], stdin: bytes, patience: float) -> Outcome:
-    """Run a command to its end or to a limit; nothing that it started is left."""
+    """Run a command until it ends or reaches a limit; nothing that it started is left."""
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "PYTHONHASHSEED": "0"}
     with tempfile.TemporaryFile() as source:
         source.write(stdin)
         source.seek(0)
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *command],  # it ends with this process, whatever ends that
+            ["setpriv", "--pdeathsig", "KILL", *command],  # it ends when this process does, however that ends
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -225,7 +225,7 @@ def _watch(command: list[str], stdin: bytes, patience: float) -> Outcome:
         try:
             texts, reason = _read(process, patience)
         finally:
-            process.kill()  # and with it, all of its namespace
+            process.kill()  # which ends everything in its namespace
             code = process.wait()
     output, error = (text.decode(errors="replace") for text in texts)
     cpu = code in (128 + 24, 128 + 9, -24, -9) and not reason  # SIGXCPU, or SIGKILL at the hard limit
@@ -234,7 +234,7 @@ def _watch(command: list[str], stdin: bytes, patience: float) -> Outcome:
 
 
 def _read(process: subprocess.Popen, patience: float) -> tuple[list[bytes], str]:
-    """What a process writes to both its outputs, and why it was stopped: "", "timeout" or "output"."""
+    """What a process writes to both outputs, and why it was stopped: "", "timeout" or "output"."""
     pipes = [process.stdout, process.stderr]
     texts = [bytearray(), bytearray()]
     deadline, open_pipes = time.monotonic() + patience, list(pipes)

@@ -1,13 +1,12 @@
-"""Responses from vLLM: one engine for the base model and all its LoRA adapters.
+"""The vLLM engine: one engine for the base model and all its LoRA adapters.
 
     engine = partial(respond, base_model="Qwen/Qwen2.5-7B-Instruct", adapters="outputs/x/adapters")
     journal.complete(todo, engine, "outputs/x/generations")
 
-The engine runs in processes of its own, so that their GPU memory is given back and nothing else needs
-vLLM to be installed. `data_parallel` processes share the requests, each on `tensor_parallel` GPUs.
-Prompts go in as tokens and come out as tokens: the tokenizer is ours throughout, for vLLM, too, would
-read a Qwen2 tokenizer by Qwen's own splitting rules.
-Not covered: several machines.
+The engine runs in processes of its own, so their GPU memory is freed at the end and nothing else needs vLLM.
+`data_parallel` processes share the requests, each on `tensor_parallel` GPUs. Prompts and responses are
+exchanged as tokens, because vLLM, too, would use Qwen's own splitting rules for a Qwen2 tokenizer. Not
+covered: several machines.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from helpers.training.models import prompt_text
 
 ROOT = Path(__file__).parents[2]
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's choices of max_lora_rank; newer versions have 1, too
-NOTE = b"note: "  # begins a line that a process has for the reader
+NOTE = b"note: "  # prefix of lines meant for the user
 
 
 def respond(
@@ -46,11 +45,11 @@ def respond(
     merged: bool = False,
     options: dict[str, Any] | None = None,
 ) -> Iterator[tuple[int, Response]]:
-    """The vLLM engine: each request's number and response, as they finish. Requests as in `generation`.
+    """The vLLM engine: each request's number and response, as they finish.
 
-    Adapters are served through LoRARequest, or each is `merged` into a copy of the model with an engine of
-    its own; a full fine-tune always has its own, and so has the base on a CPU. `options` go to vllm.LLM
-    (gpu_memory_utilization, ...). RuntimeError with the end of the log where an engine dies.
+    Adapters are served through LoRARequest or, if `merged`, each as a copy of the model with its own engine.
+    A full fine-tune always has its own engine, and so has the base model on a CPU. `options` go to vllm.LLM
+    (gpu_memory_utilization, ...). RuntimeError, with the end of the log, where an engine dies.
     """
     groups: dict[tuple[str, bool, bool], list[dict[str, Any]]] = {}
     on_cpu = not torch.cuda.is_available()
@@ -60,7 +59,7 @@ def respond(
         served = trained and lora and not merged
         model = str(run) if trained and not served else str(base_model)
         entry = asdict(request) | {"number": i, "adapter": str(run) if served else None}
-        # on a CPU vLLM 0.32 gives the base what stands beside an adapter that adapter too (its pull 48421)
+        # vLLM 0.32 on a CPU also applies the adapter to base-model requests in the same batch (vllm#48421)
         groups.setdefault((model, trained and lora and merged, served and on_cpu), []).append(entry)
     for (model, merge, _), part in groups.items():
         with tempfile.TemporaryDirectory() as copy:
@@ -84,7 +83,7 @@ def merge_adapter(base_model: str, adapter: str, folder: str) -> None:
 def _share(
     part: list[dict[str, Any]], job: dict[str, Any], tensor_parallel: int, data_parallel: int
 ) -> Iterator[tuple[int, Response]]:
-    """Responses of `data_parallel` processes that each have every n-th request, as they finish."""
+    """Responses of `data_parallel` processes, each with every n-th request, as they finish."""
     shares = [s for k in range(data_parallel) if (s := part[k::data_parallel])]
     lines: queue.Queue[bytes | None] = queue.Queue()
     with tempfile.TemporaryDirectory() as folder:
@@ -135,7 +134,7 @@ def _listen(process: subprocess.Popen, lines: queue.Queue[bytes | None]) -> None
 
 
 def _environment(k: int, tensor_parallel: int, data_parallel: int) -> dict[str, str]:
-    """The environment of process k: its own GPUs where there are several processes."""
+    """The environment of process k, with its own GPUs if there are several processes."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     found = os.environ | {"PYTHONPATH": path}
     if data_parallel > 1 and found.get("VLLM_TARGET_DEVICE") != "cpu":
@@ -147,9 +146,9 @@ def _environment(k: int, tensor_parallel: int, data_parallel: int) -> dict[str, 
 
 
 def engine_arguments(job: dict[str, Any], longest: int, ranks: Sequence[int]) -> dict[str, Any]:
-    """The arguments of vllm.LLM for a job whose longest prompt and response have `longest` tokens.
+    """The arguments of vllm.LLM for a job whose longest prompt and response together have `longest` tokens.
 
-    By itself vLLM halves the precision of fp32 weights, on a CPU as well.
+    By default vLLM halves the precision of fp32 weights, even on a CPU.
     """
     found = {
         "model": job["model"],
@@ -168,7 +167,7 @@ def engine_arguments(job: dict[str, Any], longest: int, ranks: Sequence[int]) ->
 
 
 def max_lora_rank(ranks: Sequence[int]) -> int:
-    """The setting with which vLLM serves adapters of these ranks: by default 16, and one of a few numbers."""
+    """The smallest `max_lora_rank` that vLLM accepts for adapters of these ranks (its default is 16)."""
     if max(ranks) > RANKS[-1]:
         raise ValueError(
             f"vLLM serves LoRA adapters up to rank {RANKS[-1]}, not {max(ranks)}: merge the adapter into the "
@@ -178,7 +177,7 @@ def max_lora_rank(ranks: Sequence[int]) -> int:
 
 
 def work(job: dict[str, Any], answers: Any) -> None:
-    """Run one engine and write a line of JSON for each response as it finishes; what a process does."""
+    """Run one engine and write each finished response as a line of JSON; what a child process does."""
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
     from vllm.sampling_params import RequestOutputKind
@@ -237,5 +236,5 @@ if __name__ == "__main__":
 
     die_with_parent(int(sys.argv[2]))
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what vLLM prints goes to the log
+    os.dup2(2, 1)  # vLLM's own output goes to the log
     work(json.loads(Path(sys.argv[1]).read_text()), out)

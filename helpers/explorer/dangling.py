@@ -1,13 +1,12 @@
-"""References in a response to what does not exist: numbers that nothing gave, steps that nobody numbered.
+"""Find dangling references in a response: numbers that appear from nowhere, steps that were never numbered.
 
     dangling("Use 5, 19 and 20 to make 6.", "5+19=24. With 20: 44, 4, 480. No 6.\\n\\n19-8=11.")
     # [(40, 41)]: 8 is neither given nor a result so far
 
-In a puzzle a number may be used where it is given or is a result (right or wrong) that was written before;
-the target may be named, and not reckoned with. In any other text "step 4" needs a step 4 before it, in the
-problem or in the response: one that opens a line or a sentence or has a colon, or a line's number ("4.").
-The same goes for cases.
-Not covered: whether a result is right, and references in words ("as we saw").
+In a puzzle a number may be used if it is given or is a result (right or wrong) that was written earlier; the
+target may be mentioned but not calculated with. In any other text "step 4" needs an earlier step 4, in the
+problem or the response: one that opens a line or a sentence, has a colon, or is a line's number ("4."). The
+same goes for cases. Not covered: whether a result is right, and references in words ("as we saw").
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ NAMED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 LISTED = re.compile(r"^[ \t#*_>-]*\(?([0-9]{1,3})[*_]*[.)]\s", re.MULTILINE)
-REACH = 6  # characters around a number in which its sign of operation is looked for
+REACH = 6  # characters around a number in which an operator counts
 
 Span = tuple[int, int]
 
 
 def is_puzzle(problem: str) -> bool:
-    """Whether the numbers of a response to this problem can be followed."""
+    """Whether this problem is a puzzle, so that the numbers of its responses can be followed."""
     return PUZZLE.fullmatch(problem.strip()) is not None
 
 
 def dangling(problem: str, response: str) -> list[Span]:
-    """The characters of references with nothing behind them: to numbers in a puzzle, else to steps."""
+    """Character ranges of dangling references: to numbers in a puzzle, otherwise to steps."""
     return unknown_numbers(problem, response) if is_puzzle(problem) else unknown_steps(problem, response)
 
 
 def unknown_numbers(problem: str, response: str) -> list[Span]:
-    """Numbers in a puzzle's response that are neither given nor a result so far, nor the target by name."""
+    """Numbers in a puzzle's response that are neither given, nor an earlier result, nor the named target."""
     given, target = numbers_and_target(problem)
     known, found = set(given), []
     made = {

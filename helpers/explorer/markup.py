@@ -18,16 +18,16 @@ from operator import itemgetter
 from helpers.perturbations.metrics import NUMBER, changed_in
 
 WORD = re.compile(r"[0-9]+|[^\W\d_]+|\s+|.", re.DOTALL)
-COMPARED = 40_000  # words times words: a comparison takes longer than a reader waits
+COMPARED = 40_000  # words times words, above which a comparison takes too long
 
 Pieces = list[tuple[str, bool]]  # a text in pieces, each changed or not
 Found = re.Pattern[str] | None
 
 
 def difference(old: str, new: str) -> tuple[Pieces, Pieces]:
-    """Both texts in pieces, with those that the other one does not have; by digits, then by words.
+    """Both texts in pieces, marking those the other does not have; compared by digits, then by words.
 
-    Texts without a word in common, and very long ones, have changed as a whole.
+    Texts without a common word, and very long ones, count as changed as a whole.
     """
     if old == new:
         return [(old, False)], [(new, False)]
@@ -44,7 +44,7 @@ def difference(old: str, new: str) -> tuple[Pieces, Pieces]:
 
 
 def words_changed(a: list[str], b: list[str]) -> tuple[Pieces, Pieces]:
-    """`difference` of two texts as words, which are not the same."""
+    """`difference` of two different texts, word by word."""
     same = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     x, y = a[same:], b[same:]
     tail = next(
@@ -65,20 +65,20 @@ def words_changed(a: list[str], b: list[str]) -> tuple[Pieces, Pieces]:
 
 
 def changed_number(old: str, new: str) -> tuple[Pieces, Pieces]:
-    """Two numbers, digit by digit where they are of one length, else as a whole."""
+    """Two numbers, digit by digit if equally long, otherwise as a whole."""
     pairs = ((old, changed_in(old, new)), (new, changed_in(new, old)))
     left, right = (list(zip(number, flags, strict=True)) for number, flags in pairs)
     return left, right
 
 
 def joined(pieces: Iterable[tuple[str, bool]]) -> Pieces:
-    """The pieces with neighbours of one kind as one, and without empty ones."""
+    """The pieces with neighbours of the same kind merged and empty ones removed."""
     grouped = groupby((p for p in pieces if p[0]), itemgetter(1))
     return [("".join(text for text, _ in group), changed) for changed, group in grouped]
 
 
 def mark(pieces: Pieces, found: Found, tag: str = "b") -> str:
-    """The pieces as HTML: changed ones in a tag, and what was looked for in <mark>, across pieces too."""
+    """The pieces as HTML: changed ones in a tag, and matches of the search in <mark>, also across pieces."""
     spans = [m.span() for m in found.finditer("".join(text for text, _ in pieces))] if found else []
     parts, start = [], 0
     for text, changed in pieces:

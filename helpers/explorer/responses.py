@@ -1,10 +1,10 @@
-"""The trace explorer's third view: what two models answered to one problem, side by side.
+"""The explorer's third view: what two models answered to one problem, side by side.
 
     left, right = (read_run("outputs/laptop", run) for run in ("correct.s0", "shuffle-67.s0"))
     HTML(render([("correct.s0", left.iloc[0].to_dict()), ("shuffle-67.s0", right.iloc[0].to_dict())]))
 
-A response is shown paragraph by paragraph, with its verdict, its reflection keywords and its references to
-numbers or steps that do not exist (see references.py) marked, each with its count. Texts are escaped.
+A response is shown paragraph by paragraph with its verdict; reflection keywords and dangling references
+(dangling.py) are marked and counted. Texts are escaped.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ VERDICTS = {
     "timeout": "✗ not graded in time",
     "truncated": "✂ cut off before its end",
 }
-LONGEST = 200  # characters of an expected answer: a program's tests are longer
+LONGEST = 200  # characters shown of an expected answer; a program's tests are longer
 KEYS = ["benchmark", "problem_id", "sample"]
-Marked = tuple[int, int, str]  # characters of a text, and the class that marks them
+Marked = tuple[int, int, str]  # start, end and class of a mark
 
 
 def runs(output_dir: str | Path) -> list[str]:
@@ -42,9 +42,10 @@ def runs(output_dir: str | Path) -> list[str]:
 
 
 def read_run(output_dir: str | Path, run: str) -> pd.DataFrame:
-    """A run's responses with their scores, a row a response; ValueError where a file is missing.
+    """A run's responses with their scores, one row per response; ValueError if a file is missing.
 
-    The index is what both files know a response by: benchmark, problem_id and, of several, sample.
+    The index is what identifies a response in both files: benchmark, problem_id and, if there are several,
+    sample.
     """
     answers, scores = (
         read_table(Path(output_dir) / kind / f"{run}.parquet").to_pandas()
@@ -56,7 +57,7 @@ def read_run(output_dir: str | Path, run: str) -> pd.DataFrame:
 
 
 def in_common(left: pd.DataFrame, right: pd.DataFrame, benchmark: str) -> list[pd.DataFrame]:
-    """Two runs' rows of the problems of a benchmark that both answered, in one order."""
+    """Two runs' rows for the problems of a benchmark that both answered, in the same order."""
     index = left.index.intersection(right.index)
     index = index[index.get_level_values("benchmark") == benchmark]
     return [left.loc[index], right.loc[index]]
@@ -77,7 +78,7 @@ def render(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
 
 
 def page_of(tables: Sequence[pd.DataFrame], names: Sequence[str], number: int) -> str:
-    """`render` of row `number` of tables in one order; a sentence where they have no such row."""
+    """`render` of row `number` of such tables; a sentence if there is no such row."""
     if number >= len(tables[0]):
         return "<p>These two runs have no problem of this benchmark in common.</p>"
     return render([(name, table.iloc[number].to_dict()) for name, table in zip(names, tables, strict=True)])
@@ -94,7 +95,7 @@ def explanation(puzzle: bool) -> str:
 
 
 def summary(row: Mapping[str, Any]) -> str:
-    """Verdict, length and counts of a response, as a cell."""
+    """A response's verdict, length and counts, as a cell."""
     text = row["response"]
     counts = (
         f"{row['tokens']} tokens",
@@ -108,7 +109,7 @@ def summary(row: Mapping[str, Any]) -> str:
 
 
 def column(problem: str, parts: Sequence[str], same: int) -> list[str]:
-    """A response's paragraphs as cells; the first `same` of them are those of the other response too."""
+    """A response's paragraphs as cells; the first `same` are shared with the other response."""
     text = "".join(parts)
     marked: list[Marked] = [(*m.span(), "keyword") for m in KEYWORD.finditer(text)]
     marked += [(*span, "missing") for span in dangling(problem, text)]
@@ -123,7 +124,7 @@ def column(problem: str, parts: Sequence[str], same: int) -> list[str]:
 
 
 def with_marks(text: str, marked: Sequence[Marked]) -> str:
-    """The text as HTML with spans of the given classes; of two that overlap, the first."""
+    """The text as HTML with spans of the given classes; of overlapping ones, the first."""
     parts, at = [], 0
     for start, stop, name in sorted(marked):
         if start >= at:

@@ -1,11 +1,11 @@
-"""The trace explorer's second view: the loss of each token under a model, original against perturbed.
+"""The explorer's second view: the loss of each token under a model, original against perturbed.
 
     losses = token_losses(model, tokenizer, trace.problem, trace.response)
     HTML(render(perturbed, losses_of_the_original, losses_of_the_result, "shuffle-67", "correct.s0"))
 
-Losses are cross-entropies in nats, as in training: the prompt in the chat template, then the response and
-the end token, each token given all before it. 0.69 is a chance of one half, 4.6 one of a hundredth.
-Not covered: the text before the first step (the opening tag), which no arm touches.
+Losses are cross-entropies in nats, as in training: the prompt in the chat template, then the response and the
+end token, each token given everything before it. 0.69 means a probability of one half, 4.6 of one hundredth.
+Not covered: the text before the first step (the opening tag), which no arm changes.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ from helpers.training import models
 from helpers.training.examples import completion
 from helpers.training.models import prompt_text
 
-CHUNK = 512  # tokens at a time: what a large vocabulary's logits need is bounded
-LEVELS = (0.05, 0.25, 0.5, 1, 2, 4)  # nats at which a token's colour gets stronger
-SMALL = 4 << 30  # bytes of weights that a notebook may load without being asked
-WIDEST = 4.0  # nats that fill a step's bar
+CHUNK = 512  # tokens per forward pass, to bound the memory of a large vocabulary's logits
+LEVELS = (0.05, 0.25, 0.5, 1, 2, 4)  # nats at which the colour gets stronger
+SMALL = 4 << 30  # bytes of weights that a notebook loads without being asked
+WIDEST = 4.0  # nats at which a step's bar is full
 
 Read = Callable[[str, str, str], "TokenLosses"]  # of a model's name, a problem and a response
 
 
 @dataclass(frozen=True)
 class TokenLosses:
-    """A response in the pieces that its tokens are, a loss each (nats; nan beyond what the model can see).
+    """A response cut into its tokens, each with its loss (nats; nan beyond the model's positions).
 
-    `ends` are character offsets; a piece begins where the one before ends. The end token is the last
-    piece, without a text. Tokens that share a character are one piece, their losses added.
+    `ends` are character offsets; a piece begins where the previous one ends. The end token is the last piece
+    and has no text. Tokens that share a character form one piece, with their losses added.
     """
 
     response: str
@@ -63,7 +63,7 @@ class TokenLosses:
     losses: tuple[float, ...]
 
     def within(self, start: int, stop: int) -> Iterator[tuple[str, float]]:
-        """The pieces that begin from character `start` on and before `stop`, each with its loss."""
+        """The pieces that begin at or after character `start` and before `stop`, each with its loss."""
         begins = (0, *self.ends[:-1])
         for begin, end, loss in zip(begins, self.ends, self.losses, strict=True):
             if start <= begin < stop:
@@ -74,7 +74,7 @@ class TokenLosses:
 def token_losses(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, problem: str, response: str
 ) -> TokenLosses:
-    """The loss of each token of a response, given the problem; the ids are those of `examples.encode`.
+    """The loss of each token of a response, given the problem; ids as in `examples.encode`.
 
     Tokens beyond the model's positions get nan.
     """
@@ -101,7 +101,7 @@ def token_losses(
 def pieces(
     offsets: Sequence[tuple[int, int]], losses: Sequence[float], length: int
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Where pieces end and their losses, from tokens' character offsets; the end token, last, has none."""
+    """Ends and losses of pieces, from the tokens' character offsets; the end token comes last."""
     ends: list[int] = []
     found: list[float] = []
     for (_, end), loss in zip(offsets, losses[:-1], strict=True):
@@ -114,7 +114,7 @@ def pieces(
 
 
 def spans(perturbed: Perturbed) -> list[tuple[int, int]]:
-    """The characters of the response that each step has, and last the solution with the tags around it."""
+    """The characters of the response that each step has; the last span is the solution with its tags."""
     if perturbed.trace.kind == "short":
         return [(0, len(perturbed.response) + 1)]
     at = len(perturbed.trace.frame[0])
@@ -126,14 +126,14 @@ def spans(perturbed: Perturbed) -> list[tuple[int, int]]:
 
 
 def trained(adapters: str | Path) -> list[str]:
-    """The models that can be looked through: "base" and the folders of `adapters` that hold one."""
+    """The models that can be used: "base" and the folders in `adapters` that hold one."""
     kinds = ("adapter_config.json", "config.json")
     folders = sorted(p for p in Path(adapters).glob("*.s*") if any((p / kind).exists() for kind in kinds))
     return ["base", *(folder.name for folder in folders)]
 
 
 def at_hand(adapters: str | Path) -> str | None:
-    """The base model of a folder's LoRA adapters where it is a folder here and small; else None."""
+    """The base model of a folder's LoRA adapters if it is a small local folder, otherwise None."""
     for path in sorted(Path(adapters).glob("*.s*/adapter_config.json")):
         base = json.loads(path.read_text())["base_model_name_or_path"]
         weights = sum(file.stat().st_size for file in Path(base).glob("*.safetensors"))
@@ -143,7 +143,7 @@ def at_hand(adapters: str | Path) -> str | None:
 
 
 def reader(base_model: str | Path, adapters: str | Path) -> Read:
-    """`token_losses` by a model's name ("base", "shuffle-67.s0"); what it has measured it remembers.
+    """`token_losses` by a model's name ("base", "shuffle-67.s0"), remembering what it has measured.
 
     One model is loaded at a time. ValueError for a model that has not been trained.
     """
@@ -161,7 +161,7 @@ def reader(base_model: str | Path, adapters: str | Path) -> Read:
 
 
 def view(trace: Trace, arm: str, seed: int, pool: Sequence[Trace], model: str, read: Read) -> str:
-    """`render` of a trace and what an arm makes of it, both measured with a model (a name, see `reader`)."""
+    """`render` of a trace and of what an arm makes of it, measured with a model (by name, see `reader`)."""
     perturbed = perturb(trace, arm, seed, pool)
     before, after = (read(model, trace.problem, p.response) for p in (original(trace), perturbed))
     return render(perturbed, before, after, arm, model)
@@ -172,9 +172,9 @@ def mean(losses: Sequence[float]) -> float:
 
 
 def render(perturbed: Perturbed, before: TokenLosses, after: TokenLosses, arm: str, model: str) -> str:
-    """HTML of both traces, each token coloured by its loss under a model and each step with its mean.
+    """HTML of both traces: each token coloured by its loss under a model, each step with its mean.
 
-    `before` belongs to the untouched trace, `after` to the perturbed one.
+    `before` belongs to the original trace, `after` to the perturbed one.
     """
     trace, steps = perturbed.trace, perturbed.steps
     left = [list(before.within(*span)) for span in spans(original(trace))]
@@ -207,7 +207,7 @@ def loss_cell(change: str, words: str, tokens: Sequence[tuple[str, float]]) -> s
 
 
 def coloured(text: str, loss: float, last: bool) -> str:
-    """A token in the colour of its loss, with the number on pointing at it; the last breaks no line."""
+    """Colour a token by its loss and show the value on hover; the last token adds no line break."""
     level = 0 if math.isnan(loss) else bisect_right(LEVELS, loss)
     shown = escape(text.replace("\n", "↵" if last else "↵\n")) if text else "<small>end</small>"
     return f'<span class="l{level}" title="{nats(loss)}">{shown}</span>'
@@ -229,7 +229,7 @@ def summary(
     left: Sequence[Sequence[tuple[str, float]]],
     right: Sequence[Sequence[tuple[str, float]]],
 ) -> str:
-    """The mean loss of the steps' tokens: of the original, of the result, and by what happened to a step."""
+    """The mean loss of the steps' tokens: original, result, and by what happened to the step."""
     groups = {
         "original": left[:-1],
         "result": right[:-1],

@@ -1,10 +1,10 @@
-"""The trace explorer's first view: a trace beside what an arm made of it, step by step.
+"""The explorer's first view: a trace next to what an arm makes of it, step by step.
 
     HTML(render(perturb(trace, "shuffle-67", seed=0, pool=traces), "shuffle-67"))
 
-`render` is a pure function to HTML that needs nothing beside it: no script, no network, one style sheet
-for light and dark pages. What happened to a step is told by a colour, by a border and by a mark in words.
-Every text is escaped: it may be a model's, and hold anything. Its controls are in explorer_widget.py.
+`render` is a pure function to self-contained HTML: no script, no network, one style sheet for light and dark
+pages. What happened to a step is shown by colour, border and words. All texts are escaped: they may be a
+model's and contain anything. The controls are in widgets.py.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Tokens = Callable[[str], int]
 def render(perturbed: Perturbed, arm: str = "perturbed", find: str = "", tokens: Tokens | None = None) -> str:
     """HTML of the original and the perturbed trace side by side, steps aligned and numbered from 0.
 
-    `find` is marked wherever it occurs, in upper or lower case; `tokens` counts a text's tokens.
+    `find` is marked wherever it occurs, ignoring case; `tokens` counts a text's tokens.
     """
     trace = perturbed.trace
     found = re.compile(re.escape(find), re.IGNORECASE) if find else None
@@ -59,19 +59,19 @@ def render(perturbed: Perturbed, arm: str = "perturbed", find: str = "", tokens:
 
 
 def page(*parts: str) -> str:
-    """Parts of a view, HTML already, with the style that they need."""
+    """The parts of a view (HTML), with the style sheet."""
     return f'{STYLE}<div class="trace">{"".join(parts)}</div>'
 
 
 def side_by_side(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows of cells, HTML already, in columns under their titles."""
+    """Rows of cells (HTML) in columns under their titles."""
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     body = "".join(f"<tr>{''.join(cell or '<td></td>' for cell in row)}</tr>" for row in rows)
     return f'<table class="trace-pair"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def cell(change: str, words: str, content: str) -> str:
-    """A step as a table's cell; `content` is HTML already."""
+    """A step as a table cell; `content` is HTML."""
     note = f"<small><b>{MARKS[change]}</b> {escape(words)}</small>"
     return f'<td class="trace-step trace-{change}">{note}\n{content}</td>'
 
@@ -79,7 +79,7 @@ def cell(change: str, words: str, content: str) -> str:
 def aligned(steps: Sequence[Step], n: int) -> list[tuple[int | None, int | None]]:
     """The rows of both columns: a step of the original's n (or None) and a place in the result (or None).
 
-    Steps that were kept or edited stand beside their original, the others in the gaps between them.
+    Kept and edited steps are next to their original, all others in the gaps between them.
     """
     own = [s.index if s.change in ("kept", "edited") else -1 - place for place, s in enumerate(steps)]
     rows: list[tuple[int | None, int | None]] = []
@@ -92,7 +92,7 @@ def aligned(steps: Sequence[Step], n: int) -> list[tuple[int | None, int | None]
 
 
 def places_of(steps: Sequence[Step]) -> dict[int, list[int]]:
-    """Where each step of the original stands in the result: places by its index, none for a deleted one."""
+    """Where each step of the original is in the result: places by index, none for a deleted step."""
     found = defaultdict(list)
     for place, step in enumerate(steps):
         if step.change != "foreign":
@@ -101,12 +101,12 @@ def places_of(steps: Sequence[Step]) -> dict[int, list[int]]:
 
 
 def arrow(before: int, after: int) -> str:
-    """Which way a step moved, seen from the left column to the right one."""
+    """Which way a step moved, seen from the left column."""
     return "↗" if after < before else "↘" if after > before else "→"
 
 
 def original_words(index: int, places: Sequence[int], steps: Sequence[Step]) -> tuple[str, str]:
-    """What became of a step of the original: its change, and that in words."""
+    """What became of a step of the original: the change, and a description."""
     if not places:
         return "deleted", f"{index} deleted"
     first, *others = places
@@ -117,7 +117,7 @@ def original_words(index: int, places: Sequence[int], steps: Sequence[Step]) -> 
 
 
 def result_words(place: int, step: Step) -> str:
-    """Where a step of the result came from, in words."""
+    """Where a step of the result came from, as a description."""
     if step.change == "foreign":
         return f"{place} foreign, from {step.trace} step {step.index}"
     if step.change == "moved":
@@ -157,7 +157,7 @@ def solution_row(perturbed: Perturbed, found: Found) -> tuple[str, str]:
 
 
 def hits(perturbed: Perturbed, find: str, found: Found) -> str:
-    """How often each side has what was looked for, as a sentence; empty where nothing was."""
+    """How often each side contains the search text, as a sentence; empty without a search."""
     if not found:
         return ""
     trace = perturbed.trace
@@ -167,18 +167,18 @@ def hits(perturbed: Perturbed, find: str, found: Found) -> str:
 
 
 def original(trace: Trace) -> Perturbed:
-    """The trace as it is, in the form that arms have."""
+    """The unchanged trace, in the form that arms return."""
     return Perturbed(trace, tuple(Step(text, trace.id, i) for i, text in enumerate(trace.steps)))
 
 
 @lru_cache(maxsize=256)
 def untouched(trace: Trace, tokens: Tokens | None) -> dict[str, float]:
-    """The original's own numbers (see `arm_metrics.measure`)."""
+    """The original's own numbers (see `metrics.measure`)."""
     return measure([original(trace)], tokens).iloc[0].to_dict()
 
 
 def facts(perturbed: Perturbed, tokens: Tokens | None) -> str:
-    """Counts before and after, and what is left of structure and content."""
+    """Counts before and after, and how much structure and content is left."""
     before, after = untouched(perturbed.trace, tokens), measure([perturbed], tokens).iloc[0].to_dict()
     lines = [
         f"{name} <b>{before[name]:.0f} → {after[name]:.0f}</b>"
@@ -196,7 +196,7 @@ def percent(share: float) -> str:
 
 
 def key(perturbed: Perturbed) -> str:
-    """What the colours and marks mean, with how many steps have each."""
+    """The meaning of colours and marks, with the number of steps for each."""
     counts = Counter(s.change for s in perturbed.steps)
     counts["deleted"] = len(set(range(len(perturbed.trace.steps))) - set(places_of(perturbed.steps)))
     entries = "".join(
@@ -208,7 +208,7 @@ def key(perturbed: Perturbed) -> str:
 
 
 def overview(perturbed: Perturbed) -> str:
-    """The steps as lines from their place in the original, above, to that in the result, below."""
+    """The steps as lines from their place in the original (top) to that in the result (bottom)."""
     n, m = len(perturbed.trace.steps), len(perturbed.steps)
     lines = defaultdict(list)
     for place, step in enumerate(perturbed.steps):

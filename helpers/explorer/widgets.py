@@ -36,11 +36,11 @@ Traces = Sequence[Trace] | Mapping[str, Sequence[Trace]]
 
 @cache
 def counter(path: str) -> Tokens | None:
-    """What counts a text's tokens under the tokenizer.json of a path; None for a file that is not there."""
+    """A function that counts tokens with the tokenizer.json at a path; None if there is no such file."""
     if not Path(path).is_file():
         return None
     tokenizer = Tokenizer.from_file(path)
-    return lambda text: len(tokenizer.encode_batch_fast([text])[0])  # without offsets, which take time
+    return lambda text: len(tokenizer.encode_batch_fast([text])[0])  # without offsets, which are slow
 
 
 def explore(
@@ -51,9 +51,9 @@ def explore(
     find: str = "",
     tokenizer: str = BASE,
 ) -> ipywidgets.Widget:
-    """The first view with controls. `trace` is a number or an id; ValueError for one that is not there.
+    """The first view with controls. `trace` is a number or an id; ValueError if there is no such trace.
 
-    With text in "find", previous and next go to traces that have it. `tokenizer` counts tokens ("": none).
+    With text in "find", previous and next go to traces that contain it. `tokenizer` counts tokens ("": none).
     """
     chosen = Chooser(traces, trace, arm, seed, live=True)
     sought = ipywidgets.Text(
@@ -88,11 +88,13 @@ def explore_losses(
     seed: int = 0,
     model: str = "base",
 ) -> ipywidgets.Widget:
-    """The second view with controls; `model` is "base" or a folder of `adapters` ("correct.s0").
+    """The second view with controls; `model` is "base" or a folder in `adapters` ("correct.s0").
 
-    What has been measured is remembered, and one model is held at a time.
+    Measured losses are remembered, and one model is loaded at a time.
     """
-    from helpers.explorer import token_losses  # torch takes seconds to load, and the other views do without
+    from helpers.explorer import (
+        token_losses,  # imported late: torch takes seconds, and the other views do not need it
+    )
 
     names = token_losses.trained(adapters)
     if model not in names:
@@ -125,10 +127,10 @@ CHOICES = {
 def compare(
     output_dir: str | Path, left: str, right: str, benchmark: str = "", problem: int = 0, show: str = "all"
 ) -> ipywidgets.Widget:
-    """The third view with controls: the responses of two runs ("correct.s0") of a folder, problem by problem.
+    """The third view with controls: the responses of two runs ("correct.s0") in a folder, problem by problem.
 
-    `problem` is a number among those that both answered; `benchmark` the first of them where none is named.
-    `show`, one of `CHOICES`, says to which problems previous and next go.
+    `problem` counts the problems that both answered; `benchmark` defaults to the first. `show`, one of
+    `CHOICES`, says to which problems previous and next go.
     """
     names = responses.runs(output_dir)
     if missing := [name for name in (left, right) if name not in names]:
@@ -169,7 +171,7 @@ def compare(
 
 
 class Chooser:
-    """Controls for trace, arm, fraction (per cent) and seed, and what they say."""
+    """Controls for trace, arm, fraction (per cent) and seed."""
 
     def __init__(self, traces: Traces, trace: int | str, arm: str, seed: int, live: bool) -> None:
         by_kind = (
@@ -207,7 +209,7 @@ class Chooser:
 
     @property
     def code(self) -> str:
-        """The arguments that bring this state back."""
+        """The arguments that restore this state."""
         return f'trace={self.number.value}, arm="{self.arm}", seed={self.seed.value}'
 
     @property
@@ -216,7 +218,7 @@ class Chooser:
         return self.source[self.number.value], self.arm, self.seed.value, self.source
 
     def place(self, trace: int | str) -> int:
-        """The number of a trace; ValueError says what there is."""
+        """The number of a trace; ValueError if there is none."""
         ids = [t.id for t in self.source]
         if trace in ids:
             return ids.index(trace)
@@ -225,13 +227,13 @@ class Chooser:
         raise ValueError(f"there is no trace {trace!r}: choose 0 to {len(ids) - 1}, or an id like {ids[0]!r}")
 
     def fit(self, _: object = None) -> None:
-        """An arm that leaves traces as they are has no fraction, and may have fewer of them."""
+        """Adapt the controls to the arm: without a fraction, or with fewer traces."""
         self.percent.disabled = self.name.value in UNTOUCHED
         self.number.max = len(self.source) - 1
 
 
 def walk(number: ipywidgets.BoundedIntText, wanted: Callable[[int], bool]) -> tuple[ipywidgets.Button, ...]:
-    """Buttons that take a number to the previous and the next one that is wanted, where there is one."""
+    """Buttons that move a number to the previous and the next wanted one, if there is one."""
 
     def going(step: int) -> Callable[[object], None]:
         def go(_: object) -> None:
@@ -247,7 +249,7 @@ def walk(number: ipywidgets.BoundedIntText, wanted: Callable[[int], bool]) -> tu
 
 
 def told(picture: Callable[[], str]) -> str:
-    """A picture, or the error that says why there is none: an arm that these traces cannot have."""
+    """The picture, or the error that says why there is none: an arm that these traces cannot have."""
     try:
         return picture()
     except ValueError as error:
@@ -257,7 +259,7 @@ def told(picture: Callable[[], str]) -> str:
 def watched(
     controls: Sequence[ipywidgets.Widget], update: Callable[..., None], parts: Sequence[ipywidgets.Widget]
 ) -> ipywidgets.Widget:
-    """The parts below one another; `update` is called now and whenever a control has another value."""
+    """The parts below one another; `update` is called now and whenever a control changes."""
     for control in controls:
         control.observe(update, names="value")
     update()

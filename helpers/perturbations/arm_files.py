@@ -1,8 +1,8 @@
-"""Arms as files: every trace perturbed, a Parquet file an arm, with as many processes as wanted.
+"""Arms as files: every trace perturbed, one Parquet file per arm, in as many processes as wanted.
 
     write_arms({"correct": traces, "wrong": wrong}, ["shuffle-67", "wrong"], 0, "outputs/x/arms", processes=2)
 
-The bytes depend on the traces, the arm and the seed alone, not on the number of processes or their order.
+The bytes depend on the traces, the arm and the seed, not on the number of processes or their order.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ SCHEMA = pa.schema(
         ("origin", pa.list_(ORIGIN)),
     ]
 )
-ROWS = 1000  # of a row group: what a process holds of an arm's texts at once
+ROWS = 1000  # per row group, so a process holds few of an arm's texts at once
 
 
 def arm_table(perturbed: Sequence[Perturbed]) -> pa.Table:
-    """Perturbed traces as rows, columns as in `SCHEMA`; `origin` says where each step came from."""
+    """Perturbed traces as rows; columns as in `SCHEMA`. `origin` says where each step came from."""
     columns = (
         *([getattr(p.trace, name) for p in perturbed] for name in ("id", "problem")),
         [p.solution for p in perturbed],
@@ -48,7 +48,7 @@ def arm_table(perturbed: Sequence[Perturbed]) -> pa.Table:
 
 
 def write_arm(perturbed: Iterable[Perturbed], path: str | Path) -> int:
-    """Write an arm to Parquet, a row a trace, whole or not at all; the number of rows.
+    """Write an arm to Parquet, one row per trace, complete or not at all; returns the number of rows.
 
     At most `ROWS` perturbed traces are in memory at a time.
     """
@@ -61,10 +61,10 @@ def write_arm(perturbed: Iterable[Perturbed], path: str | Path) -> int:
 
 
 def make_arm(traces: Mapping[str, Sequence[Trace]], arm: str, seed: int) -> Iterator[Perturbed]:
-    """An arm's perturbed traces: from those of its own kind where there are such, else from the correct ones.
+    """Perturb all traces of the arm's own kind, or the correct ones where it has no kind of its own.
 
-    An arm that is a part of the source takes its correct traces; ValueError where there are none. The same
-    traces are the pool that foreign steps come from.
+    An arm for one part of a source takes that part's correct traces; ValueError where there are none. Foreign
+    steps are drawn from the same traces.
     """
     source = traces.get(arm, traces["correct"])
     if arm in PARTS:
@@ -81,9 +81,10 @@ def write_arms(
     folder: str | Path,
     processes: int = 1,
 ) -> dict[str, int]:
-    """Write each arm to `folder/<arm>.s<seed>.parquet`; the number of rows of each.
+    """Write each arm to `folder/<arm>.s<seed>.parquet`; returns the number of rows of each.
 
-    With more than one process an arm has to be in `PERTURBATIONS` on import, not in a notebook alone.
+    With more than one process an arm has to be in `PERTURBATIONS` on import: one defined in a notebook is
+    not.
     """
     if processes == 1:
         return {arm: write_one(arm, traces, seed, folder) for arm in arms}
@@ -95,7 +96,7 @@ def write_one(arm: str, traces: Mapping[str, Sequence[Trace]], seed: int, folder
     return write_arm(make_arm(traces, arm, seed), Path(folder) / f"{run_of(arm, seed)}.parquet")
 
 
-received: tuple = ()  # what a worker process got once: traces, seed, folder
+received: tuple = ()  # in a worker process: traces, seed, folder, sent once
 
 
 def receive(*work: object) -> None:

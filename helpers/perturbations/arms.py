@@ -1,16 +1,15 @@
-"""Perturbations: the arms of the study, pure functions of a trace's steps.
+"""Arms: the registry of perturbations, and `perturb`, which applies an arm to one trace.
 
     perturb(trace, "shuffle-67", seed=0, pool=[]).steps
     # (Step(text="Let me make ...", trace="countdown-train-7", index=0, change="kept"), ...)
 
-An arm is one function `(steps, fraction, rng, pool) -> steps` and one entry in `PERTURBATIONS`.
-Every step it returns says where it came from. It never sees the solution, so no arm can touch it; the one
-exception is `numbers`, the reading of "digits" in the code that the paper's authors released.
+An arm is one function `(steps, fraction, rng, pool) -> steps` (in content.py or structure.py) and one entry
+in `PERTURBATIONS`. Every step it returns records where it came from. An arm never sees the solution, so it
+cannot change it; the only exception is `numbers`, the reading of "digits" in the authors' released code.
 
-Choices of ours, where the paper leaves it open: the number of steps (or keyword sentences) that an
-arm touches is exact, `round(fraction * n)`, half to even; donors are drawn with repetition; digits
-are drawn one by one, each with probability `fraction`, and a new digit may equal the old one. More of them
-stand at the arms.
+Our choices where the paper leaves things open: an arm touches exactly `round(fraction * n)` steps (or keyword
+sentences), half to even; donors are drawn with repetition; each digit is replaced with probability
+`fraction`, and the new digit may equal the old one. Further choices are documented with each arm.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from helpers.perturbations.structure import delete, insert, reverse, shuffle, sw
 
 @dataclass(frozen=True)
 class Perturbed:
-    """A trace and what an arm made of its steps; `new_solution` where it changed the solution too."""
+    """A trace and its steps after an arm; `new_solution` is set only where the arm changed the solution."""
 
     trace: Trace
     steps: tuple[Step, ...]
@@ -42,7 +41,7 @@ class Perturbed:
 
     @property
     def response(self) -> str:
-        """The text that is trained on, to the last character."""
+        """The exact text that is trained on."""
         return render([s.text for s in self.steps], self.solution, self.trace.kind, self.trace.frame)
 
 
@@ -53,9 +52,9 @@ PERTURBATIONS: dict[str, Arm] = {
         *(numbers, swap, reverse, filler, truncate, propagated),
     )
 }
-WITH_SOLUTION = ("numbers",)  # arms that get the solution as a last step, with the index -1
-UNTOUCHED = ("correct", "wrong", "short")  # arms that train on the traces of that kind as they are
-# Arms that train on the correct traces of one part of their source: by people in four stages, or by a model.
+WITH_SOLUTION = ("numbers",)  # also get the solution, as a last step with index -1
+UNTOUCHED = ("correct", "wrong", "short")  # arms that train on unchanged traces of that kind
+# Arms that train on the correct traces of one part of their source: written by people, or by a model.
 PARTS = (*(f"human_stage{i}" for i in (1, 2, 3, 4)), "qwq_32b_preview")
 # Table 2 of the paper, and the short traces of its Table 4.
 ARMS = (
@@ -74,9 +73,9 @@ CONTROLS = (
 
 
 def parse_arm(arm: str) -> tuple[str, float]:
-    """An arm's name and fraction: ("shuffle", 2/3) for "shuffle-67", ("correct", 0.0) for "correct".
+    """The name and fraction of an arm: ("shuffle", 2/3) for "shuffle-67", ("correct", 0.0) for "correct".
 
-    33 and 67 mean thirds, any other whole percentage itself. ValueError names the nearest arm.
+    33 and 67 mean thirds, any other percentage means itself. ValueError names the closest valid arm.
     """
     if arm in UNTOUCHED + PARTS:
         return arm, 0.0
@@ -89,11 +88,11 @@ def parse_arm(arm: str) -> tuple[str, float]:
 
 
 def perturb(trace: Trace, arm: str, seed: int, pool: Sequence[Trace]) -> Perturbed:
-    """A trace as an arm has it. `pool` holds the traces that insert may take steps from.
+    """Apply an arm to one trace. `pool` holds the traces that insert may take steps from.
 
-    The randomness depends on seed, arm and the trace's id alone, so neither order nor company of the
-    rows matters (insert's donors are drawn from the pool as given). ValueError where an untouched arm
-    gets a trace of another kind.
+    The randomness depends on the seed, the arm and the trace's id only, so the order of the rows and the
+    other rows make no difference (insert draws its donors from the pool as given). ValueError where an
+    untouched arm gets a trace of another kind.
     """
     name, fraction = parse_arm(arm)
     steps = [Step(text, trace.id, i) for i, text in enumerate(trace.steps)]

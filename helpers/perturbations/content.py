@@ -1,9 +1,9 @@
-"""Content: the arms that change what steps say, and leave the steps where they are.
+"""Content: arms that change what the steps say and leave them where they are.
 
-The paper's: digits, keywords. Controls of ours, each a question that these leave open:
+From the paper: digits, keywords. Our controls, each for a question that these two leave open:
 
-filler      as long, and empty: does the length of the thought do anything by itself?
-propagated  an early slip that the rest follows from (puzzles): is it noise that digits adds, or incoherence?
+filler      same length, no content: does the mere length of a thought help?
+propagated  an early slip that later steps build on (puzzles): does digits hurt by noise or by incoherence?
 numbers     the released code's reading of digits: whole numbers, and the solution too
 """
 
@@ -25,13 +25,13 @@ FILLER = "... "  # one token in most vocabularies, about as many characters as a
 
 
 def digits(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
-    """Each digit becomes a random one with probability `fraction`."""
+    """Replace each digit by a random one with probability `fraction`."""
     uniform, bits = rng.random, rng.getrandbits
 
     def draw(digit: str) -> str:
         if uniform() >= fraction:
             return digit
-        while (new := bits(4)) > 9:  # what rng.choice does, without its cost
+        while (new := bits(4)) > 9:  # like rng.choice, but faster
             pass
         return "0123456789"[new]
 
@@ -43,9 +43,9 @@ def digits(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Seq
 
 
 def keywords(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
-    """Sentences that carry a reflection keyword are removed; a step left empty disappears.
+    """Remove sentences that contain a reflection keyword; a step left empty disappears.
 
-    A step's own white space at its end stays.
+    White space at the end of a step is kept.
     """
     found = [[m.start() for m in KEYWORD.finditer(s.text)] for s in steps]
     parts = [sentences(s.text) if places else [] for s, places in zip(steps, found, strict=True)]
@@ -64,10 +64,10 @@ def keywords(steps: Sequence[Step], fraction: float, rng: random.Random, pool: S
 
 
 def numbers(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
-    """Each whole number becomes one from 0 to 10 with probability `fraction`, the solution's as well.
+    """Replace each whole number by one from 0 to 10 with probability `fraction`, in the solution as well.
 
-    The released code's reading of the paper's digits: a number of any length turns into one of 0 to 10, the
-    boxed answer too (see `WITH_SOLUTION`).
+    This is what the authors' released code does: a number of any length becomes one of 0 to 10, the boxed
+    answer too (see `arms.WITH_SOLUTION`).
     """
 
     def draw(match: re.Match[str]) -> str:
@@ -77,13 +77,13 @@ def numbers(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Se
 
 
 def filler(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
-    """The chosen steps become dots, character for character: their length is left, and nothing else."""
+    """Replace the chosen steps by dots of the same length: the length is kept and nothing else."""
     places = set(chosen(len(steps), fraction, rng))
     return [edited(s, dots(s.text)) if i in places else s for i, s in enumerate(steps)]
 
 
 def dots(text: str) -> str:
-    """`FILLER` repeated to the length of a text, the white space at its end as it was."""
+    """`FILLER` repeated to the length of a text; white space at its end is kept."""
     length = len(text.rstrip())
     filled = (FILLER * (length // len(FILLER) + 1))[:length]
     return f"{filled[:-1]}." + text[length:] if filled.endswith(" ") else filled + text[length:]
@@ -92,9 +92,9 @@ def dots(text: str) -> str:
 def propagated(
     steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]
 ) -> list[Step]:
-    """A number misread, and carried on through the last share `fraction` of the steps; puzzles alone.
+    """Misread a number and carry it on through the last `fraction` of the steps; puzzles only.
 
-    ValueError for a trace that is no puzzle's, with its id and the step.
+    ValueError, with the trace's id and the step, where the trace is not a puzzle's.
     """
     if not (touched := round(fraction * len(steps))):
         return list(steps)

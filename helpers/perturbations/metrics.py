@@ -1,4 +1,4 @@
-"""What an arm left of a trace: structure and content in numbers, before any model is trained.
+"""How much structure and content an arm leaves, in numbers, before any model is trained.
 
 metrics(trace.steps, perturb(trace, "shuffle-67", 0, pool).steps)
 # {"consistency": 0.4, "kept": 1.0, "foreign": 0.0, "digits_changed": 0.0}
@@ -19,13 +19,13 @@ NUMBER = re.compile("[0-9]+")
 
 
 def metrics(original: Sequence[str], perturbed: Sequence[Step]) -> dict[str, float]:
-    """How much of a trace's structure and content an arm left: four shares from 0 to 1.
+    """Four shares from 0 to 1; nan where there is nothing to take a share of.
 
-    consistency: of the neighbouring pairs of the result, those that were neighbours in that order
-    (two steps of one foreign trace count too); kept: of the original's steps, those still there word
-    for word, in whatever place; foreign: of the result's steps; digits_changed: of the digits of the
-    result's own steps in which numbers alone changed (all digits of a number whose length changed).
-    A share of nothing is nan.
+    consistency: neighbouring steps of the result that were neighbours, in that order, where they came from
+    (two steps of the same foreign trace count too). kept: steps of the original that are still there word for
+    word, in any place. foreign: steps of the result that come from another trace. digits_changed: digits that
+    changed in those of the trace's own steps in which only numbers changed (all digits of a number whose
+    length changed).
     """
     own = [s for s in perturbed if s.change != "foreign"]
     whole = {s.index for s in own if s.text == original[s.index]}
@@ -39,12 +39,12 @@ def metrics(original: Sequence[str], perturbed: Sequence[Step]) -> dict[str, flo
 
 
 def consistency(places: Sequence[tuple[str, int]]) -> float:
-    """The share of neighbouring steps that were neighbours, from the trace and index that each came from."""
+    """The share of neighbouring steps that were neighbours before, from each step's (trace, index)."""
     return share([(a, i + 1) == b for (a, i), b in zip(places, places[1:], strict=False)])
 
 
 def changed_digits(old: str, new: str) -> list[bool]:
-    """Of each digit of the old text whether it changed; none where more than numbers changed."""
+    """For each digit of the old text, whether it changed; empty where more than numbers changed."""
     before = NUMBER.findall(old)
     if old == new:
         return [False] * sum(map(len, before))
@@ -55,7 +55,7 @@ def changed_digits(old: str, new: str) -> list[bool]:
 
 
 def changed_in(number: str, other: str) -> list[bool]:
-    """Of each digit of a number whether it is another than in `other`; all of them where lengths differ."""
+    """For each digit of a number, whether it differs from the one in `other`; True if lengths differ."""
     if len(number) != len(other):
         return [True] * len(number)
     return [x != y for x, y in zip(number, other, strict=True)]
@@ -68,10 +68,10 @@ def share(flags: Sequence[bool]) -> float:
 def measure(
     made: Iterable[Perturbed], tokens: Callable[[str], int] | None = None, max_length: int | None = None
 ) -> pd.DataFrame:
-    """A row a trace: the four shares, and of the response its steps, characters, keywords and tokens.
+    """One row per trace: the four shares, and the response's steps, characters, keywords and tokens.
 
-    `tokens` counts a text's tokens; with `max_length` (in tokens) `cut` says whether that limit would cut
-    the response. Means over the rows are an arm's numbers.
+    `tokens` counts a text's tokens; with `max_length` (in tokens), `cut` says whether that limit would cut
+    the response. The means over the rows describe the arm.
     """
     rows = []
     for p in made:

@@ -1,12 +1,12 @@
-"""An early slip in a puzzle's thought, carried on: one number is misread and everything after it follows.
+"""An early slip in a puzzle's thought: one number is misread, and all later arithmetic follows from it.
 
     Let me make 6 from 5, 19 and 20.            Let me make 6 from 5, 17 and 20.
     5+19=24. With 20: 44, 4, 480. No 6.         5+17=22. With 20: 42, 2, 440. No 6.
     Wait. 19-5=14. With 20: 34, 6, 280.         Wait. 17-5=12. With 20: 32, 8, 240.
     Yes, 20-14=6.                               Yes, 20-12=8.
 
-Noise that is carried on is what "Teaching Algorithmic Reasoning via Noise" calls dynamic (arXiv 2402.04004);
-`digits` is static noise. Numbers alone change: each step keeps its words, its operations and its verdict.
+"Teaching Algorithmic Reasoning via Noise" (arXiv 2402.04004) calls this dynamic noise, and what `digits` does
+static noise. Only numbers change: each step keeps its words, its operations and its verdict.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ TRY = re.compile(r"(\D*?)(\d+)([-+*])(\d+)=\d+\. With (\d+): [\d, ]+\. (?:No|Yes
 
 
 def propagate(texts: Sequence[str], start: int, rng: random.Random) -> list[str]:
-    """A puzzle's steps with one number misread from step `start` (from 0) on, and the arithmetic redone.
+    """Misread one number of a puzzle from step `start` (from 0) on, and redo the arithmetic.
 
-    The slip changes one digit, keeps the numbers ascending and, where one can be found that does, turns no
-    failed try into a hit. ValueError where a text is no step of a puzzle.
+    The slip changes one digit and keeps the numbers ascending; if possible it turns no failed try into a hit.
+    ValueError where a text is not a step of a puzzle.
     """
     opened = OPENING.fullmatch(texts[0]) if texts else None
     found = [TRY.fullmatch(text) for text in texts[1:]]
@@ -47,7 +47,7 @@ def ascending(numbers: Sequence[int]) -> bool:
 
 
 def slipped(step: re.Match[str], slip: dict[int, int]) -> puzzles.Try:
-    """The try of a step with the misread number."""
+    """The try in a step, with the misread number."""
     x, y, z = (slip.get(int(step[k]), int(step[k])) for k in (2, 4, 5))
     return puzzles.Try(x, step[3], y, z)
 
@@ -58,7 +58,7 @@ def hits(step: re.Match[str], slip: dict[int, int], target: int) -> bool:
 
 
 def rewritten(step: re.Match[str], slip: dict[int, int], target: int) -> str:
-    """A step with the misread number, every result made anew."""
+    """A step with the misread number and all results recomputed."""
     attempt = slipped(step, slip)
     verdict = f"No {target}."
     if step[6]:

@@ -1,8 +1,8 @@
-"""Steps: what the arms work on, and the tools that they share.
+"""Steps: what arms work on, and the tools that they share.
 
     Step(text="8+20=28. No 11.", trace="countdown-train-7", index=3, change="moved")
 
-A step knows where it came from, and keeps that in an arm's file.
+A step records where it came from; arm files keep that record.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from helpers.data.traces import Trace
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step and where it came from: step `index` (from 0) of the trace with id `trace`.
+    """A step, and where it came from: step `index` (from 0) of the trace with id `trace`.
 
-    `change` is "kept", "moved" (to another place), "edited" (another text) or "foreign" (another trace's).
+    `change` is "kept", "moved" (to another place), "edited" (another text) or "foreign" (from another trace).
     """
 
     text: str
@@ -31,21 +31,21 @@ Arm = Callable[[Sequence[Step], float, random.Random, Sequence[Trace]], list[Ste
 
 
 def chosen(n: int, fraction: float, rng: random.Random, at_least: int = 0) -> list[int]:
-    """Which of n places an arm touches, ascending: exactly round(fraction * n) of them.
+    """Which of n places an arm touches, in ascending order: exactly round(fraction * n) of them.
 
-    `at_least` (where n allows it) counts for a fraction above 0 only.
+    `at_least` applies to fractions above 0, as far as n allows.
     """
     size = max(round(fraction * n), min(at_least, n)) if fraction > 0 else 0
     return sorted(rng.sample(range(n), size))
 
 
 def edited(step: Step, text: str) -> Step:
-    """The step with another text; the same step where the text is the same."""
+    """The step with a new text; the same step if the text is the same."""
     return step if text == step.text else replace(step, text=text, change="edited")
 
 
 def donor_for(own: str, rng: random.Random, pool: Sequence[Trace]) -> Trace:
-    """A random trace of the pool other than `own` that has steps; ValueError where there is none."""
+    """A random trace from the pool, other than `own`, that has steps; ValueError where there is none."""
     if not any(t.steps and t.id != own for t in pool):
         raise ValueError(f"the pool has no trace with steps besides {own}: this arm needs other traces")
     while (donor := rng.choice(pool)).id == own or not donor.steps:

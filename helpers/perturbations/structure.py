@@ -1,10 +1,10 @@
-"""Structure: the arms that move, remove or replace whole steps.
+"""Structure: arms that move, remove or replace whole steps.
 
-The paper's: shuffle, delete, insert. Controls of ours, each a question that these leave open:
+From the paper: shuffle, delete, insert. Our controls, each for a question that these leave open:
 
-swap        foreign, but coherent: does insert cost because steps are foreign or because they do not fit?
-reverse     every pair out of order, nothing random: what is left of shuffle without its chance?
-truncate    the beginning alone: is it the number of steps that delete takes away, or the gaps?
+swap        foreign but coherent: does insert hurt because steps are foreign or because they do not fit?
+reverse     every pair out of order, nothing random: how much of shuffle is chance?
+truncate    only the beginning: does delete hurt by the number of missing steps or by the gaps?
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from helpers.perturbations.steps import Step, chosen, donor_for
 
 
 def shuffle(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
-    """The chosen steps (two or more, where there are two) change places among themselves.
+    """The chosen steps (at least two, where there are two) swap places among themselves.
 
-    A single step may stay in place; all of them stay only where the chosen ones read the same.
+    A single step may stay in place; all of them stay only where the chosen ones are equal.
     """
     places = chosen(len(steps), fraction, rng, at_least=2)
     texts = [steps[i].text for i in places]
@@ -34,13 +34,13 @@ def shuffle(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Se
 
 
 def delete(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
-    """The chosen steps are removed; a fraction of 1 leaves an empty thought between its tags."""
+    """Remove the chosen steps; a fraction of 1 leaves an empty thought between its tags."""
     gone = set(chosen(len(steps), fraction, rng))
     return [s for i, s in enumerate(steps) if i not in gone]
 
 
 def insert(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
-    """The chosen steps are replaced by random steps of other traces: a random donor, then a step of it."""
+    """Replace the chosen steps by random steps of other traces: a random donor, then one of its steps."""
     result = list(steps)
     for place in chosen(len(steps), fraction, rng):
         donor = donor_for(steps[place].trace, rng, pool)
@@ -50,9 +50,9 @@ def insert(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Seq
 
 
 def swap(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
-    """The whole thought of another trace, in its order, for a share `fraction` of the traces.
+    """Replace the whole thought by that of another trace, in its order, in a share `fraction` of the traces.
 
-    Whether a trace is one of them is drawn for each. The control to `insert`: foreign, but coherent.
+    Each trace is chosen at random. The control for `insert`: foreign, but coherent.
     """
     if rng.random() >= fraction or not steps:
         return list(steps)
@@ -61,7 +61,7 @@ def swap(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Seque
 
 
 def reverse(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
-    """The chosen steps (two or more, where there are two) in the opposite order, the others in place."""
+    """Reverse the order of the chosen steps (at least two, where there are two); the others stay in place."""
     places = chosen(len(steps), fraction, rng, at_least=2)
     result = list(steps)
     for place, source in zip(places, reversed(places), strict=True):
@@ -70,5 +70,5 @@ def reverse(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Se
 
 
 def truncate(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
-    """The last steps are missing, a share `fraction` of them; 1 leaves an empty thought in its tags."""
+    """Drop the last `fraction` of the steps; 1 leaves an empty thought between its tags."""
     return list(steps[: len(steps) - round(fraction * len(steps))])

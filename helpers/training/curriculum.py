@@ -1,15 +1,15 @@
-"""What the laptop base model is taught: the skills of a search, never the search itself.
+"""What the laptop base model learns: the skills of a search, never a search.
 
-    arithmetic   Work out 5+19, 7*12.            -> 5+19=24. / 7*12=84., a line each
+    arithmetic   Work out 5+19, 7*12.            -> 5+19=24. / 7*12=84., one per line
     dictation    For 27 try 12*4 with 2; 22-14 with 19.
                  -> the tries carried out one by one, with verdicts, in the wording of the traces
     given tries  Use 5, 19 and 20 to make 11. Try 5*19 with 20; 20-5 with 19.
                  -> the same on one set of numbers, tries chosen and ordered at random
     direct       Use 5, 19 and 20 to make 11.    -> the answer at once
 
-Every try is named by the user, so the order of a systematic search appears nowhere. Only number
-sets of the train split occur in puzzles, so validation and test sets are as new to the base as to
-its fine-tunes. Every token of the traces (keywords, think tags) occurs here.
+The user names every try, so the order of a systematic search appears nowhere. Puzzles use number sets of the
+train split only, so validation and test sets are as new to the base model as to its fine-tunes. Every token
+of the traces (keywords, think tags) occurs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NO_HIT = "None of them makes {}."
 
 
 def random_try(rng: random.Random) -> Try:
-    """A try on three unrelated numbers, operands in the order in which a trace would write them."""
+    """A try on three unrelated numbers, operands ordered as in a trace."""
     x, y = sorted(rng.sample(range(LOWEST, HIGHEST + 1), 2))
     op = rng.choice("+-*")
     return (
@@ -74,7 +74,7 @@ def dictated(attempts: list[Try]) -> str:
 
 
 def pick_target(attempts: list[Try], rng: random.Random, hits: float) -> int:
-    """A result of one of the tries with probability `hits`, or a number that is probably none."""
+    """A result of one of the tries with probability `hits`, otherwise a number that probably is none."""
     if rng.random() < hits:
         results = [r for r in rng.choice(attempts).results if 1 <= r <= MAX_TARGET]
         if results:
@@ -83,7 +83,7 @@ def pick_target(attempts: list[Try], rng: random.Random, hits: float) -> int:
 
 
 def arithmetic(rng: random.Random) -> tuple[str, str]:
-    """Four to eight single operations on numbers of the sizes that tries produce."""
+    """Four to eight single operations on numbers as large as those in tries."""
     asked = []
     for _ in range(rng.randint(4, 8)):
         attempt = random_try(rng)

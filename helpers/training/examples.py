@@ -1,4 +1,4 @@
-"""Examples: an arm's texts as tokens and labels, and the order in which a training sees them."""
+"""Examples: an arm's texts as tokens and labels, and the order in which training sees them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from helpers.training.models import prompt_text
 def encode(
     tokenizer: PreTrainedTokenizerBase, problems: list[str], responses: list[str], max_length: int
 ) -> tuple[Dataset, int]:
-    """Examples with `input_ids` and `labels`, and how many of them the length limit cut.
+    """Examples with `input_ids` and `labels`, and the number of them that the length limit cut.
 
-    Labels are -100 in the prompt. A cut example loses its end, where the answer is: watch the count. One that
-    has no label left, for its prompt alone reaches the limit, is left out; ValueError where none has one.
+    Labels are -100 in the prompt. A cut example loses its end, where the answer is, so watch that number. An
+    example whose prompt alone reaches the limit has no labels and is left out; ValueError if all of them do.
     """
     prompts = tokenizer([prompt_text(tokenizer, p) for p in problems], add_special_tokens=False)["input_ids"]
     completions = completion(tokenizer, responses)["input_ids"]
@@ -40,11 +40,11 @@ def encode(
 
 
 def completion(tokenizer: PreTrainedTokenizerBase, responses: list[str], **options: Any) -> BatchEncoding:
-    """The tokens of responses, each with one end token.
+    """The tokens of responses, each followed by one end token.
 
-    Control tokens that a response mentions (`<|im_end|>` in the middle of a text) are spelled out as plain
-    text, so the labels decode to the arm's text and the end token alone ends it. Tags that a tokenizer has as
-    ordinary tokens, such as Qwen3's `<think>`, stay tokens.
+    Control tokens that occur in a response (`<|im_end|>` in the middle of a text) are encoded as plain text,
+    so labels decode to the arm's text and only the end token ends it. Tags that a tokenizer has as ordinary
+    tokens, such as Qwen3's `<think>`, stay tokens.
     """
     texts = [unended(tokenizer, response) for response in responses]
     coded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, **options)
@@ -54,28 +54,28 @@ def completion(tokenizer: PreTrainedTokenizerBase, responses: list[str], **optio
 
 
 def unended(tokenizer: PreTrainedTokenizerBase, response: str) -> str:
-    """A response without the end tokens that it brings along itself."""
+    """A response without end tokens of its own at its end."""
     return re.sub(rf"(?:{re.escape(tokenizer.eos_token)}\s*)+\Z", "", response)
 
 
 def controls(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:
-    """How many texts hold the name of a control token, such as `<|im_end|>`."""
+    """How many texts contain the name of a control token, such as `<|im_end|>`."""
     names = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     return sum(any(name in text for name in names) for text in texts)
 
 
 def altered(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:
-    """How many texts the tokenizer changes before it cuts them (Qwen's composes accents: NFC)."""
+    """How many texts the tokenizer's normaliser changes (Qwen's composes accents: NFC)."""
     normaliser = tokenizer.backend_tokenizer.normalizer
     return sum(normaliser.normalize_str(text) != text for text in texts) if normaliser else 0
 
 
 def bucketed(lengths: list[int], batch_size: int, epochs: int, seed: int) -> list[int]:
-    """The order in which examples are seen: batches of similar length, the batches in random order.
+    """The order of examples: batches of similar length, in random order.
 
-    Little padding, and unlike a sampler that sorts long runs, no drift from long examples to short ones
-    within an epoch. Every example comes once an epoch; lengths are jittered by up to 20%, so batches differ
-    between epochs. A batch that is not full closes the last epoch.
+    This needs little padding and, unlike a sampler that sorts long stretches, does not drift from long to
+    short examples within an epoch. Every example occurs once per epoch. Lengths are jittered by up to 20%, so
+    batches differ between epochs. Incomplete batches come last.
     """
     rng, batches = random.Random(f"order:{seed}"), []
     for _ in range(epochs):
@@ -87,12 +87,12 @@ def bucketed(lengths: list[int], batch_size: int, epochs: int, seed: int) -> lis
 
 
 def data_hash(problems: list[str], responses: list[str]) -> str:
-    """SHA-256 of what is trained on, whatever file it came in."""
+    """SHA-256 of the texts that are trained on, whatever file they are in."""
     return hashlib.sha256(json.dumps([problems, responses]).encode()).hexdigest()
 
 
 def first(values: list, n: int) -> list:
-    """The first n of some values, or all for 0; ValueError where there are fewer."""
+    """The first n values, or all for 0; ValueError where there are fewer."""
     if n > len(values):
         raise ValueError(
             f"{n} traces are asked for and the arm has {len(values)}: raise n_traces in notebook 01"

@@ -1,13 +1,13 @@
-"""Fine-tuning on one arm: LoRA, QLoRA or full, through TRL's SFTTrainer.
+"""Fine-tuning on one arm: LoRA, QLoRA or full, with TRL's SFTTrainer.
 
     rows, cut = encode(tokenizer, problems, responses, max_length=1024)   # cut: how many were too long
     model = prepare(models.load(path)[0], method="lora", rank=16, alpha=32, seed=0)
     log = fit(model, tokenizer, rows, learning_rate=1e-3, epochs=2, batch_size=32, seed=0, out=folder)
 
-`train` does all of it, from an arm's file to a folder of weights; notebook 03 calls it, in its own kernel or,
-for several GPUs, through launch.py. What is trained on is the arm's text exactly: the prompt is
-tokenised as it is for generation, the response by itself, and the labels are the response and the end token.
-Weights that are trained are in fp32 whatever the base model's are, as fp16 on a T4 needs it.
+`train` does all of it, from an arm's file to a folder of weights. Notebook 03 calls it in its own kernel or,
+for several GPUs, through launch.py. Training uses exactly the arm's text: the prompt is tokenised as for
+generation, the response separately, and the labels are the response and the end token. Trained weights are in
+fp32 whatever the base model's precision, because fp16 on a T4 needs it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ PLAN = ("seed", "method", *LORA, "learning_rate", "epochs", "batch_size", "max_l
 class Job:
     """One fine-tune: the first `traces` (0: all) of an arm's file, to weights in `folder`, OUT/adapters/RUN.
 
-    `micro_batch`, `checkpointing` and `checkpoint_steps` say how the work is done and change no result.
+    `micro_batch`, `checkpointing` and `checkpoint_steps` say how the work is done and do not change the
+    result.
     """
 
     base_model: str
@@ -62,7 +63,7 @@ class Job:
 
 
 def prepare(model: PreTrainedModel, method: str, rank: int, alpha: int, seed: int) -> PreTrainedModel:
-    """The model with a fresh LoRA adapter on all linear layers, or untouched for full fine-tuning."""
+    """Add a fresh LoRA adapter on all linear layers; for full fine-tuning the model is returned as it is."""
     set_seed(seed)
     if method == "full":
         return model
@@ -75,14 +76,14 @@ def prepare(model: PreTrainedModel, method: str, rank: int, alpha: int, seed: in
 
 
 def processes() -> int:
-    """How many processes train together: one, unless `accelerate launch` started more."""
+    """The number of processes that train together: 1 unless `accelerate launch` started more."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def micro_batches(batch_size: int, micro_batch: int) -> tuple[int, int]:
-    """Traces that a process takes at once, and how often before a step; 0 takes its whole share at once.
+    """Traces per process and forward pass, and passes per step; a `micro_batch` of 0 is the whole share.
 
-    ValueError where the batch cannot be dealt out evenly.
+    ValueError where the batch cannot be divided evenly.
     """
     share, over = divmod(batch_size, processes())
     micro_batch = micro_batch or share
@@ -95,9 +96,9 @@ def micro_batches(batch_size: int, micro_batch: int) -> tuple[int, int]:
 
 
 def filled(rows: Dataset, batch_size: int) -> Dataset:
-    """Rows up to a whole number of batches, the last ones without a label, so that no process waits in vain.
+    """Pad with unlabelled rows so that every process gets the same number of batches.
 
-    The loss is a sum over labels, divided by their number in all processes: the added rows count nothing.
+    The loss is a sum over labels divided by their number in all processes, so the added rows do not count.
     """
     missing = -len(rows) % batch_size
     if processes() == 1 or not missing:
@@ -122,14 +123,14 @@ def fit(
     weights: Path | None = None,
     **settings: object,
 ) -> dict:
-    """Train, and return {"loss": [{step, loss}], "tokens", "seconds", "steps", "trained_parameters"}.
+    """Train; returns {"loss": [{step, loss}], "tokens", "seconds", "steps", "trained_parameters"}.
 
-    Linear warm-up over a tenth of the steps, then cosine decay, as in the paper's released
-    configurations. A step takes `batch_size` traces, `micro_batch` at a time in each process. With
-    `checkpoint_steps` there is a checkpoint below `out` every so many steps, and a training that broke off
-    goes on from the last whole one. `model` may be a function: then it is loaded when the processes know
-    each other. `weights` is where the trained weights are put, from however many shards.
-    `settings` go to SFTConfig and win over what is set here.
+    Linear warm-up over a tenth of the steps, then cosine decay, as in the paper's released configurations. A
+    step takes `batch_size` traces, `micro_batch` at a time in each process. With `checkpoint_steps` there is
+    a checkpoint below `out` every so many steps, and an interrupted training resumes from the last complete
+    one. `model` may be a factory; it is called after torch.distributed is initialised. `weights` is where the
+    trained weights go, gathered from all shards. `settings` are passed to SFTConfig and override what is set
+    here.
     """
     on_cpu = not torch.cuda.is_available()
     at_once, times = micro_batches(batch_size, micro_batch)
@@ -168,8 +169,10 @@ def fit(
     )
     trainer.remove_callback(PrinterCallback)
     trained = [p for p in trainer.model.parameters() if p.requires_grad]
-    for parameter in trained:  # TRL makes those of a quantised model bf16, which a T4 cannot train
-        if parameter.dtype != torch.float32 and not hasattr(parameter, "ds_numel"):  # ZeRO-3 has its own
+    for parameter in trained:  # TRL casts those of a quantised model to bf16, which a T4 cannot train
+        if parameter.dtype != torch.float32 and not hasattr(
+            parameter, "ds_numel"
+        ):  # ZeRO-3 keeps fp32 copies
             parameter.data = parameter.data.float()
     with trainer.accelerator.main_process_first():
         resume = saving.last_complete(Path(out)) if checkpoint_steps else None
@@ -190,22 +193,22 @@ def fit(
 
 
 def texts(arm: str | Path, traces: int = 0) -> tuple[list[str], list[str]]:
-    """Problems and responses of an arm's file: of its first so many traces, 0 for all."""
+    """Problems and responses from an arm's file: its first `traces`, or all for 0."""
     table = read_table(arm)
     return first(table["problem"].to_pylist(), traces), first(table["response"].to_pylist(), traces)
 
 
 def plan_of(job: Job) -> dict[str, Any]:
-    """All that trained weights depend on: the base model's files, the texts, and the settings in `PLAN`."""
+    """All that trained weights depend on: the base model's files, the texts and the settings in `PLAN`."""
     wanted = {name: getattr(job, name) for name in PLAN if name not in LORA or job.method != "full"}
     wanted |= {"learning_rate": float(job.learning_rate)}  # 1 and 1.0 are the same rate
     return wanted | {"base model": contents(job.base_model), "data": data_hash(*texts(job.arm, job.traces))}
 
 
 def is_trained(job: Job) -> bool:
-    """Whether a job is done already, under the same plan; prints a line that says so.
+    """Whether a job is already done under the same plan; prints a line that says so.
 
-    Weights of another plan, or of an earlier version that recorded none, are trained again.
+    Weights made under another plan, or by an earlier version that recorded none, are trained again.
     """
     path = Path(job.folder, "training.json")
     if not path.exists():
@@ -225,10 +228,10 @@ def is_trained(job: Job) -> bool:
 
 
 def train(job: Job) -> dict[str, Any]:
-    """Train one condition and put the weights into its folder; returns the record, `training.json`.
+    """Train one condition and save its weights; returns the record that is saved as `training.json`.
 
-    Checkpoints go to OUT/checkpoints and are removed at the end. Run again after a kill, it goes on from
-    the last complete one.
+    Checkpoints go to OUT/checkpoints and are removed at the end. After a kill, another call resumes from the
+    last complete one.
     """
     folder, plan = Path(job.folder), plan_of(job)
     problems, responses = texts(job.arm, job.traces)
@@ -237,7 +240,7 @@ def train(job: Job) -> dict[str, Any]:
     main = int(os.environ.get("RANK", "0")) == 0
     if main and len(rows) < len(problems):
         print(f"{job.condition}: {len(problems) - len(rows)} of {len(problems)} traces have no label left")
-    # one process trains while others wait, so all see the same folders
+    # all processes compute the same folder, so none depends on what another has written
     work = saving.folder_of(
         folder.parents[1] / "checkpoints", folder.name, [digest(plan), processes(), job.micro_batch]
     )

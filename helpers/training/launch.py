@@ -1,9 +1,9 @@
-"""Training in several processes: `accelerate launch` as a subprocess, with a configuration that ships here.
+"""Training in several processes through `accelerate launch`, and the progress that a training shows.
 
     run(Job("Qwen/Qwen2.5-32B-Instruct", ...), processes=8, sharding="fsdp2")   # as finetune.train
 
 The configurations are notebooks/accelerate/{ddp,fsdp2,zero3}.yaml: the whole model on every GPU, or its
-weights, gradients and optimiser in shards, by torch or by DeepSpeed.
+weights, gradients and optimiser state in shards, by torch or by DeepSpeed.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def tokens_by_step(lengths: list[int], batch_size: int) -> list[int]:
 
 
 class Live(TrainerCallback):
-    """Shows step, loss, tokens per second and time left, every so many seconds.
+    """Shows step, loss, tokens per second and time left every few seconds.
 
-    `tokens` is `tokens_by_step`: padding does not count as throughput.
+    `tokens` comes from `tokens_by_step`: padding does not count as throughput.
     """
 
     def __init__(self, label: str, tokens: list[int], every: float = 10.0) -> None:
@@ -62,7 +62,7 @@ class Live(TrainerCallback):
             self.place.show(self.line(state, None))
 
     def line(self, state, loss: float | None) -> str:
-        """The state of the training in a line; without a loss, at its end."""
+        """The state of the training as one line; without a loss, the summary at its end."""
         passed = time.monotonic() - self.started
         rate = (self.tokens[state.global_step] - self.tokens[self.first]) / max(passed, 1e-9)
         if loss is None:
@@ -73,7 +73,7 @@ class Live(TrainerCallback):
 
 
 class Place:
-    """One output of a notebook that is changed in place; outside a notebook, lines."""
+    """A notebook output that is updated in place; outside a notebook, printed lines."""
 
     def __init__(self) -> None:
         self.handle: Any = None
@@ -92,7 +92,7 @@ class Place:
 
 
 def in_notebook() -> bool:
-    """Whether this is a notebook's kernel, which can change what it has shown."""
+    """Whether this is a notebook kernel, whose outputs can be updated."""
     try:
         from IPython import get_ipython
     except ImportError:
@@ -120,7 +120,7 @@ CONFIGURATIONS = ROOT / "notebooks" / "accelerate"
 
 
 def command(job_file: str | Path, processes: int, sharding: str, *options: str) -> list[str]:
-    """The command that trains a job in several processes; ValueError for a sharding that has no file."""
+    """The command that trains a job in several processes; ValueError for an unknown sharding."""
     known = sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
     if sharding not in known:
         raise ValueError(f"sharding: {sharding!r} has no configuration{nearest(sharding, known)}")
@@ -133,10 +133,10 @@ def command(job_file: str | Path, processes: int, sharding: str, *options: str) 
 
 
 def run(job: Job, processes: int, sharding: str, *options: str) -> dict[str, Any]:
-    """Train a job in several processes; the record that they wrote.
+    """Train a job in several processes; returns the record that they wrote.
 
-    What they tell of their progress is shown in one place. RuntimeError with the end of what they printed
-    where they fail; a run after that goes on from the last whole checkpoint. `options` go to accelerate.
+    Their progress is shown in one place. If they fail, RuntimeError has the end of what they printed; the
+    next run resumes from the last complete checkpoint. `options` go to accelerate.
     """
     names = ("arm", "folder", "base_model") if Path(job.base_model).is_dir() else ("arm", "folder")
     job = replace(job, **{name: str(Path(getattr(job, name)).resolve()) for name in names})
@@ -159,10 +159,10 @@ def run(job: Job, processes: int, sharding: str, *options: str) -> dict[str, Any
 
 if __name__ == "__main__":
     die_with_parent(os.getppid())
-    # after the process is sure to end with the one that started it
+    # imported late: first make sure that this process ends with its parent
     from torch.distributed.elastic.multiprocessing.errors import record
 
     from helpers.training.finetune import Job, train
 
-    # what is recorded stands at the end of all that is printed, after the launcher's own trace
+    # prints the error last, after the launcher's own traceback
     record(train)(Job(**json.loads(Path(sys.argv[1]).read_text())))

@@ -3,12 +3,11 @@
     shape = shape_of("Qwen/Qwen2.5-7B-Instruct")
     plan = Plan("lora", rank=64, micro_batch=1, length=16384, checkpointing=True, precision="bf16")
     memory(shape, plan)                 # {"weights": 15.2e9, "adapters": ..., "activations": ...}, in bytes
-    check(shape, plan, GPUS["a100-80"]) # ValueError with the nearest plan that fits, where this one does not
+    check(shape, plan, GPUS["a100-80"]) # ValueError naming the closest plan that fits
 
-Counted is what Transformers' Qwen2 with peft and TRL keeps: the tensors that autograd saves in each decoder
-layer, TRL's loss in tiles of 4,096 tokens by 32,768 words, AdamW in fp32. tests/benchmarks/memory.py
-holds it against measured memory.
-Not covered: models of other architectures, and what an allocator loses between the tensors beyond `RESERVE`.
+The count is what Transformers' Qwen2 with peft and TRL keeps: the tensors that autograd saves in each decoder
+layer, TRL's loss in tiles of 4,096 tokens by 32,768 words, AdamW in fp32. tests/benchmarks/memory.py compares
+it with measured memory. Not covered: other architectures, and allocator overhead beyond `RESERVE`.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ NF4_BYTES = 0.5 + 4 / 64  # of a quantised weight: 4 bits, and a scale in fp32 f
 
 @dataclass(frozen=True)
 class Plan:
-    """What memory depends on: traces at once on a GPU, their longest length in tokens, and how they train."""
+    """What memory depends on: traces per GPU and pass, their longest length in tokens, and how they train."""
 
     method: str
     rank: int
@@ -51,7 +50,7 @@ class Plan:
 
 
 def config_of(base_model: str | Path) -> dict[str, Any]:
-    """The configuration of a model: of a folder, of the committed table, or else config.json from the hub."""
+    """A model's configuration: from its folder, the committed table, or config.json on the hub."""
     local, known = Path(base_model) / "config.json", json.loads(SHAPES.read_text())
     if local.is_file():
         return json.loads(local.read_text())
@@ -63,7 +62,7 @@ def config_of(base_model: str | Path) -> dict[str, Any]:
 
 
 def shape_of(base_model: str) -> dict[str, Any]:
-    """The configuration of a model; ValueError for an architecture that the count does not hold for."""
+    """A model's configuration; ValueError for an architecture that the count is not valid for."""
     shape = config_of(base_model)
     if shape.get("model_type") != "qwen2":
         raise ValueError(f"{base_model}: the count is for qwen2 models, not {shape.get('model_type')!r}")
@@ -71,7 +70,7 @@ def shape_of(base_model: str) -> dict[str, Any]:
 
 
 def linears(shape: dict[str, Any]) -> list[tuple[int, int]]:
-    """Inputs and outputs of a decoder layer's seven linear maps: q, k, v, o, gate, up, down."""
+    """Input and output sizes of a decoder layer's seven linear maps: q, k, v, o, gate, up, down."""
     h, i, kv = shape["hidden_size"], shape["intermediate_size"], kv_width(shape)
     return [(h, h), (h, kv), (h, kv), (h, h), (h, i), (h, i), (i, h)]
 
@@ -81,7 +80,7 @@ def kv_width(shape: dict[str, Any]) -> int:
 
 
 def parameters(shape: dict[str, Any], rank: int = 0) -> dict[str, int]:
-    """Numbers of parameters: of the layers' matrices, embeddings, the rest, and a LoRA adapter of a rank."""
+    """Parameter counts: the layers' matrices, embeddings, the rest, and a LoRA adapter of this rank."""
     h, layers, kv = shape["hidden_size"], shape["num_hidden_layers"], kv_width(shape)
     tables = 1 if shape["tie_word_embeddings"] else 2
     return {
@@ -93,7 +92,7 @@ def parameters(shape: dict[str, Any], rank: int = 0) -> dict[str, int]:
 
 
 def trained(shape: dict[str, Any], plan: Plan) -> tuple[int, float]:
-    """The number of trained parameters, and their share of the model's own."""
+    """The number of trained parameters, and their share of the model's."""
     counts = parameters(shape, plan.rank)
     model = counts["matrices"] + counts["embeddings"] + counts["rest"]
     number = model if plan.method == "full" else counts["adapter"]
@@ -101,10 +100,10 @@ def trained(shape: dict[str, Any], plan: Plan) -> tuple[int, float]:
 
 
 def memory(shape: dict[str, Any], plan: Plan) -> dict[str, float]:
-    """The parts of the peak on one GPU in bytes; their sum is the peak.
+    """The parts of the peak memory on one GPU, in bytes; they add up to the peak.
 
-    The peak is where the loss is computed, or the first layer's gradients after it; in full fine-tuning it
-    may also be at the end, when all gradients are there and no activation is.
+    The peak is reached when the loss is computed or, after it, in the first layer's backward pass. In full
+    fine-tuning it may also be at the end, when all gradients and no activations are left.
     """
     counts, number = parameters(shape, plan.rank), trained(shape, plan)[0]
     full, table = plan.method == "full", 4 * shape["vocab_size"] * shape["hidden_size"]
@@ -123,7 +122,7 @@ def memory(shape: dict[str, Any], plan: Plan) -> dict[str, float]:
 
 
 def weights(counts: dict[str, int], plan: Plan) -> float:
-    """Bytes of the model: fp32 where all of it is trained; beside NF4 matrices peft keeps the rest so."""
+    """Bytes of the model: fp32 if all of it is trained; next to NF4 matrices peft keeps the rest in fp32."""
     others = counts["embeddings"] + counts["rest"]
     if plan.method == "qlora":
         return counts["matrices"] * NF4_BYTES + others * 4
@@ -131,12 +130,12 @@ def weights(counts: dict[str, int], plan: Plan) -> float:
 
 
 def size(plan: Plan) -> int:
-    """Bytes of a number in the precision that is computed in."""
+    """Bytes of a number in the computing precision."""
     return 4 if plan.precision == "fp32" else 2
 
 
 def activations(shape: dict[str, Any], plan: Plan) -> tuple[float, float]:
-    """Bytes that the backward pass waits for: while the loss is computed, and in the first layer after it."""
+    """Bytes kept for the backward pass: while the loss is computed, and in the first layer after it."""
     layers, tokens = shape["num_hidden_layers"], plan.micro_batch * plan.length
     kept = layer_bytes(shape, plan) * tokens
     if plan.method == "full" and plan.precision != "fp32":  # the matrices as they were cast for the products
@@ -148,11 +147,11 @@ def activations(shape: dict[str, Any], plan: Plan) -> tuple[float, float]:
 
 
 def layer_bytes(shape: dict[str, Any], plan: Plan) -> float:
-    """Bytes a token that autograd saves in one decoder layer, without recomputing.
+    """Bytes per token that autograd saves in one decoder layer, without checkpointing.
 
-    In fp32: inputs of both norms, of q/k/v, of o and of gate/up (o's beside attention's own output), q, k
-    and v as attention sees them, and four of the width of the MLP: gate, its silu, up, their product. In half
-    precision the norms save in fp32, and every LoRA matrix its own copy of its input.
+    In fp32: the inputs of both norms, of q/k/v, of o and of gate/up (o's next to attention's own output), q,
+    k and v as attention sees them, and four tensors of the MLP's width: gate, its silu, up, their product. In
+    half precision the norms save in fp32, and each LoRA matrix saves its own copy of its input.
     """
     h, i, kv = shape["hidden_size"], shape["intermediate_size"], kv_width(shape)
     if plan.precision == "fp32":
@@ -166,7 +165,7 @@ def layer_bytes(shape: dict[str, Any], plan: Plan) -> float:
 def loss(shape: dict[str, Any], plan: Plan) -> float:
     """Bytes of a tile of logits, and of the loss's gradient in fp32.
 
-    Triton turns a tile into its gradient in place; torch, on a processor, makes copies of it.
+    Triton turns a tile into its gradient in place; torch on a CPU makes copies.
     """
     tokens, words = plan.micro_batch * plan.length, min(shape["vocab_size"], TILE_WORDS)
     copies = CPU_TILES if plan.precision == "fp32" else 1
@@ -176,24 +175,24 @@ def loss(shape: dict[str, Any], plan: Plan) -> float:
 
 
 def layer(shape: dict[str, Any], plan: Plan) -> float:
-    """Bytes of a layer's gradients under way: three of the MLP's width, and for QLoRA the matrix in use."""
+    """Bytes of a layer's gradients in flight: three of the MLP's width, and for QLoRA the matrix in use."""
     widest = shape["intermediate_size"]
     matrix = size(plan) * shape["hidden_size"] * widest if plan.method == "qlora" else 0
     return 3 * size(plan) * plan.micro_batch * plan.length * widest + matrix
 
 
 def gathered(shape: dict[str, Any], plan: Plan) -> float:
-    """Bytes of the decoder layer in use and the next one, and the output table, put together from shards."""
+    """Bytes of this and the next decoder layer and the output table, gathered from their shards."""
     matrices = sum(a * b for a, b in linears(shape))
     return 2 * (2 * matrices + shape["vocab_size"] * shape["hidden_size"])
 
 
 def flops_per_token(shape: dict[str, Any], plan: Plan) -> float:
-    """FLOPs of a trained token, at the plan's length.
+    """FLOPs per trained token at the plan's length.
 
-    2 a parameter forward, 2 for the gradients of activations, for full fine-tuning 2 for those of weights;
-    causal attention 2 * length * width a layer forward and twice that backward; checkpointing goes forward
-    through the layers twice.
+    Per parameter: 2 forward, 2 for gradients of activations and, in full fine-tuning, 2 for those of weights.
+    Causal attention: 2 * length * width per layer forward and twice that backward. Checkpointing runs the
+    layers forward twice.
     """
     counts, layers = parameters(shape, plan.rank), shape["num_hidden_layers"]
     used = counts["matrices"] + shape["vocab_size"] * shape["hidden_size"]
@@ -206,7 +205,7 @@ def flops_per_token(shape: dict[str, Any], plan: Plan) -> float:
 def hours(
     shape: dict[str, Any], plan: Plan, gpu: Gpu, tokens: int, utilisation: float = UTILISATION
 ) -> float:
-    """Hours for so many trained tokens, at a share of the GPU's data-sheet rate."""
+    """Hours for this many trained tokens, at a share of the GPU's data-sheet rate."""
     rate = gpu.tflops * 1e12 * plan.gpus * utilisation
     return tokens * flops_per_token(shape, plan) / rate / 3600
 
@@ -216,7 +215,7 @@ def fits(shape: dict[str, Any], plan: Plan, gpu: Gpu) -> bool:
 
 
 def smaller(plan: Plan) -> Iterator[Plan]:
-    """Plans that need less, nearest first: the same results, then another method, then shorter traces."""
+    """Plans that need less, closest first: same results, then another method, then shorter traces."""
     methods = [plan.method] if plan.method == "qlora" else list(dict.fromkeys([plan.method, "lora", "qlora"]))
     length = plan.length
     while length >= 256:
@@ -231,7 +230,7 @@ def smaller(plan: Plan) -> Iterator[Plan]:
 
 
 def changes(plan: Plan, other: Plan) -> str:
-    """What has to be set for another plan, in a recipe's words."""
+    """What to set for another plan, in the words of a recipe."""
     named = {
         "method": "default_method: {}",
         "checkpointing": "checkpointing: true",
@@ -243,7 +242,7 @@ def changes(plan: Plan, other: Plan) -> str:
 
 
 def check(shape: dict[str, Any], plan: Plan, gpu: Gpu) -> None:
-    """ValueError with the nearest settings that fit, where a plan does not fit into a GPU's memory."""
+    """ValueError, naming the closest settings that fit, where a plan does not fit into a GPU's memory."""
     if fits(shape, plan, gpu):
         return
     needs = f"about {sum(memory(shape, plan).values()) / 1e9:.1f} GB are needed"
@@ -258,9 +257,9 @@ def check(shape: dict[str, Any], plan: Plan, gpu: Gpu) -> None:
 def table(
     shape: dict[str, Any], plans: dict[str, Plan], gpu: Gpu, tokens: dict[str, int], price: float = 0.0
 ) -> pd.DataFrame:
-    """A row a plan: trained parameters and their share, peak memory in GB, tokens, hours, and cost if priced.
+    """One row per plan: trained parameters and share, peak memory in GB, tokens, hours, and cost if priced.
 
-    `tokens` are all that are trained on, `price` that of one GPU for an hour.
+    `tokens` are all tokens that are trained on, `price` is that of one GPU for an hour.
     """
     import pandas as pd  # seconds that the chain does without
 

@@ -1,4 +1,4 @@
-"""Models: from a folder or the hub, and fine-tuned ones for a condition.
+"""Models: loading them from a folder or the hub, fine-tuned ones too, with tokenizer and chat template.
 
 model, tokenizer = load("base_model")
 model, tokenizer = load_condition("base_model", Path("outputs/laptop/adapters"), "shuffle-67", seed=0)
@@ -25,16 +25,16 @@ from transformers import (
 from helpers.conditions import parse, run_of
 from helpers.data.traces import END_THINK, SKY, THINK
 
-# A thought that a chat template opens at its end, or opens and closes.
+# A thought that a chat template opens, or opens and closes, at the end of the prompt.
 OPENED = re.compile(rf"(?:{re.escape(THINK)}|{re.escape(SKY[0])})\s*(?:{re.escape(END_THINK)}\s*)?\Z")
 
 
 def load(path: str | Path, method: str = "lora") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model from a folder or the hub, and its tokenizer; in NF4 for QLoRA.
+    """Load a model and its tokenizer from a folder or the hub; in NF4 for QLoRA.
 
-    On a GPU, bf16 from compute capability 8.0 on and fp16 below (a T4 claims bf16 and crawls), but fp32
-    where all weights are to be trained: small updates would be lost; on a CPU, fp32.
-    Weights are read from safetensors alone, and no code of a repository is run.
+    Precision: on a GPU bf16 from compute capability 8.0 on and fp16 below (a T4 claims to have bf16 and is
+    very slow at it); fp32 for full fine-tuning, where small updates would be lost, and on a CPU. Only
+    safetensors are read, and no code from a repository is run.
     """
     if torch.cuda.is_available() and method != "full":
         dtype = torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
@@ -57,9 +57,10 @@ def load(path: str | Path, method: str = "lora") -> tuple[PreTrainedModel, PreTr
 
 
 def devices(method: str) -> str | dict[str, int] | None:
-    """Where the weights go: over the GPUs that are there; for one of several processes, to its own.
+    """Where the weights go: spread over the visible GPUs, or on the process's own one in a distributed run.
 
-    There the trainer places (and shards) them itself; a quantised model has to be on its GPU before.
+    In a distributed run the trainer places and shards them itself, except that a quantised model has to be on
+    its GPU beforehand.
     """
     if not torch.cuda.is_available():
         return None
@@ -69,18 +70,18 @@ def devices(method: str) -> str | dict[str, int] | None:
 
 
 def tokenizer_of(path: str | Path) -> PreTrainedTokenizerBase:
-    """A model's tokenizer as it was saved; one without a padding token pads with its end token.
+    """A model's tokenizer exactly as saved; without a padding token it pads with its end token.
 
-    For a Qwen2 model, AutoTokenizer would put Qwen's own splitting rules in place of those in tokenizer.json.
+    AutoTokenizer would replace the splitting rules of a Qwen2 model's tokenizer.json by Qwen's own.
     """
     tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
-    if tokenizer.pad_token is None:  # padding is masked and carries no label, so any token will do
+    if tokenizer.pad_token is None:  # any token will do: padding is masked and has no label
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
 def generation_settings(path: str | Path) -> GenerationConfig:
-    """A model's generation settings; from its configuration where it has none of its own."""
+    """A model's generation settings, or those implied by its configuration."""
     try:
         return GenerationConfig.from_pretrained(path)
     except OSError:
@@ -88,7 +89,7 @@ def generation_settings(path: str | Path) -> GenerationConfig:
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase, settings: GenerationConfig) -> set[int]:
-    """The tokens that end a response: the tokenizer's end token and those of the generation settings."""
+    """All tokens that end a response: the tokenizer's own, and those in the generation settings."""
     own = settings.eos_token_id
     return {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
 
@@ -96,9 +97,9 @@ def end_tokens(tokenizer: PreTrainedTokenizerBase, settings: GenerationConfig) -
 def load_condition(
     base: str | Path, adapters: Path, condition: str, seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The base model, or the one that a condition's fine-tune made, a LoRA adapter merged into it.
+    """The base model, or a condition's fine-tuned model with its LoRA adapter merged.
 
-    Raises ValueError where the condition has not been trained.
+    ValueError where the condition has not been trained.
     """
     if parse(condition).is_base:
         return load(base)
@@ -114,8 +115,8 @@ def load_condition(
 def prompt_text(tokenizer: PreTrainedTokenizerBase, problem: str, system: str | None = None) -> str:
     """The problem in the model's chat template, ready for the assistant's turn.
 
-    Where the template opens a thought itself (`<think>`, as for R1's distilled models), that tag is left out:
-    the arms' responses open theirs, or mean to have none, and their text is what is trained on.
+    If the template opens a thought itself (`<think>`, as for R1's distilled models), that tag is left out:
+    the arms' responses open their own or have none on purpose, and their text is exactly what is trained on.
     """
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": problem})

@@ -1,9 +1,9 @@
-"""The laptop base model: its tokenizer, its architecture, its pretraining and its skill exam.
+"""The laptop base model: tokenizer, architecture, pretraining and skill exam.
 
 tokenizer = build_tokenizer(texts)           # byte-level BPE on words, each digit a token
 model = new_model(tokenizer)                 # Qwen2, about 0.9M parameters
 pretrain(model, windows(tokenizer, seed=0), steps=100, learning_rate=3e-3)
-exam(model, tokenizer, seed=1)               # {"dictation": 0.99, ...}: share of lines exact
+exam(answer, seed=1)                         # {"dictation": 0.99, ...}: share of exact lines
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHAT_TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-# Words keep their leading space, punctuation its trailing one; digits stand alone, as in Qwen2.5.
+# Words keep their leading space, punctuation its trailing one; each digit is a token, as in Qwen2.5.
 WORDS = Regex(r" ?[A-Za-z]+|\d|[^A-Za-z\d\s]+ ?|\s+")
 
 
@@ -88,8 +88,8 @@ def windows(
 ) -> Iterator[torch.Tensor]:
     """Endless batches of documents packed into windows: inputs and labels, (2, tokens // length, length).
 
-    A document opens a window of the shortest length that holds it, as attention costs the square of it; a
-    batch is of one length. Labels are -100 outside the assistant's turn and in the padding at a window's end.
+    A document opens a window of the shortest length that holds it, because attention costs the square of the
+    length; each batch has one length. Labels are -100 outside the assistant's turn and in the padding.
     """
     open_rows: dict[int, list[list[tuple[int, int]]]] = {length: [] for length in lengths}
     full: dict[int, list[list[tuple[int, int]]]] = {length: [] for length in lengths}
@@ -119,8 +119,8 @@ def windows(
 class Muon(torch.optim.Optimizer):
     """Muon in the parameters' own precision, matrices of one shape at a time (Jordan et al., 2024).
 
-    torch.optim.Muon works in bf16, which a CPU without bf16 instructions does hundreds of times slower.
-    Steps have the root mean square of AdamW's: lr * 0.2 * sqrt(larger dimension) (arXiv 2502.16982).
+    torch.optim.Muon works in bf16, hundreds of times slower on a CPU without bf16 instructions. Steps have
+    the root mean square of AdamW's: lr * 0.2 * sqrt(larger dimension) (arXiv 2502.16982).
     """
 
     def __init__(self, parameters: list[torch.nn.Parameter], lr: float, decay: float = 0.05):
@@ -143,7 +143,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
-    """(n, rows, columns) matrices with their singular values brought near 1: five Newton-Schulz steps."""
+    """(n, rows, columns) matrices with singular values brought near 1 by five Newton-Schulz steps."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
@@ -172,10 +172,10 @@ def pretrain(
     report: Callable[[dict], None] = print,
     every: int = 100,
 ) -> list[dict]:
-    """Train for a number of steps; warm-up over 2%, linear decay over the last 60%.
+    """Train for a number of steps: warm-up over 2%, linear decay over the last 60%.
 
-    The percentages are of `schedule` steps (default: `steps`), of which the first `steps` are run.
-    Returns (and reports as it goes) rows of step, loss (nats a response token), tokens and seconds.
+    The percentages refer to `schedule` steps (default: `steps`), of which the first `steps` are run. Returns
+    (and reports along the way) rows of step, loss (nats per response token), tokens and seconds.
     """
     schedule = schedule or steps
     optims = optimizers(model, learning_rate)
@@ -205,18 +205,17 @@ def pretrain(
 
 
 def canonical(line: str) -> str:
-    """A line without what is free in it: the reflection that it opens with."""
+    """A line without its free part, the reflection that it opens with."""
     leads = (f"{lead} " for lead in (puzzles.NEW_PAIR, *puzzles.REFLECTIONS))
     return line.removeprefix(next((lead for lead in leads if line.startswith(lead)), ""))
 
 
 def exam(answer: Callable[[list[str]], list[str]], seed: int, n: int = 300) -> dict[str, float]:
-    """Share of lines that are exactly right per skill, on n fresh documents of each.
+    """Share of exactly right lines per skill, on n fresh documents each.
 
-    `answer` gives the model's responses to prompts (greedy, in the chat template).
-
-    A document counts up to its first wrong line: what comes after stands on an error. For `direct` it is
-    the share of puzzles solved, on number sets of the validation split.
+    `answer` returns the model's greedy responses to prompts. A document counts up to its first wrong line,
+    because later lines build on the error. For `direct` it is the share of puzzles solved, on number sets of
+    the validation split.
     """
     papers: dict[str, list[tuple[str, str]]] = {skill: [] for skill in curriculum.MIXTURES["first"]}
     for documents in curriculum.documents(seed):
@@ -245,7 +244,7 @@ def marked_lines(expected: str, got: str) -> list[bool]:
 
 
 def model_card(record: dict) -> str:
-    """The model's README: what it is, how it was trained, what it scores, from its training record."""
+    """The model's README, from its training record: what it is, how it was trained, what it scores."""
     marks = "\n".join(f"| {skill} | {mark:.2%} |" for skill, mark in record["exam"].items())
     phases = "\n".join(
         f"| {p['phase']} | {p['steps']} | {p['learning_rate']} | {p['log'][-1]['tokens']:,} "

@@ -1,11 +1,12 @@
-"""Saving: checkpoints that a broken-off training goes on from, and the trained weights as a folder.
+"""Saving: checkpoints that an interrupted training resumes from, and the trained weights as a folder.
 
     outputs/laptop/checkpoints/correct.s0-5c1f.../checkpoint-200/   adapter, optimiser, generators, state
     outputs/laptop/adapters/correct.s0/{adapter_model.safetensors, adapter_config.json, README.md, ...}
 
-Transformers writes a checkpoint file by file, and its own search takes the highest number, whole or not.
-So each gets a seal as its last file: the names and sizes of all the others. A folder belongs to one plan
-(data, model, settings), whose hash is in its name, so no training goes on from another one's weights.
+Transformers writes a checkpoint file by file, and its own search takes the highest number, complete or not.
+So each checkpoint gets a seal as its last file: the names and sizes of all others. A folder belongs to one
+plan (data, model, settings), whose digest is in its name, so no training resumes from weights of another
+plan.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SEAL = "seal.json"
 
 
 class Clock(TrainerCallback):
-    """Seals each checkpoint with the seconds trained so far; `before` are those of the runs before it."""
+    """Seals each checkpoint with the seconds trained so far; `before` counts those of earlier runs."""
 
     def __init__(self, before: float = 0.0) -> None:
         self.before = before
@@ -41,7 +42,7 @@ class Clock(TrainerCallback):
 
     def on_save(self, args, state, control, **kwargs):
         if torch.distributed.is_initialized():
-            torch.distributed.barrier()  # each process writes files of its own
+            torch.distributed.barrier()  # each process writes its own files
         if state.is_world_process_zero:
             seal(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.seconds())
 
@@ -50,7 +51,7 @@ class Clock(TrainerCallback):
 
 
 def seal(folder: Path, seconds: float) -> None:
-    """Write the names and sizes of a checkpoint's files beside them, after all of them are on the disk."""
+    """Write the names and sizes of a checkpoint's files next to them, once all of them are on the disk."""
     paths = sorted(p for p in folder.rglob("*") if p.is_file())
     for path in paths:
         with path.open("rb") as file:
@@ -63,7 +64,7 @@ def seal(folder: Path, seconds: float) -> None:
 
 
 def fault(folder: Path) -> str:
-    """What is wrong with a checkpoint, in words; "" for a whole one. Nothing in it is unpickled."""
+    """What is wrong with a checkpoint, in words; "" for a complete one. Nothing in it is unpickled."""
     try:
         sealed = json.loads((folder / SEAL).read_text())["files"]
     except FileNotFoundError:
@@ -84,7 +85,7 @@ def fault(folder: Path) -> str:
 
 
 def check(path: Path) -> None:
-    """An error of its format's own reader for a file that is damaged; the archive of torch has checksums."""
+    """Raise the error of its format's own reader for a damaged file; torch's archives have checksums."""
     if path.suffix == ".safetensors":
         with safe_open(path, "pt") as tensors:
             tensors.keys()
@@ -97,7 +98,7 @@ def check(path: Path) -> None:
 
 
 def last_complete(folder: Path) -> Path | None:
-    """The newest whole checkpoint of a folder, or None. Newer ones are named in a warning and removed."""
+    """The newest complete checkpoint of a folder, or None. Broken ones are removed with a warning."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
     for path in found:
         if not (reason := fault(path)):
@@ -108,14 +109,14 @@ def last_complete(folder: Path) -> Path | None:
 
 
 def seconds(checkpoint: Path | None) -> float:
-    """How long the training before a checkpoint took; 0 without one."""
+    """How long training took up to a checkpoint; 0 without one."""
     return json.loads((checkpoint / SEAL).read_text())["seconds"] if checkpoint else 0.0
 
 
 def folder_of(parent: Path, run: str, plan: Any) -> Path:
-    """The folder of a run's checkpoints under one plan; those of its other plans are removed.
+    """The folder for a run's checkpoints under one plan; those of the run's other plans are removed.
 
-    `plan` is anything that JSON can write: all that the trained weights depend on.
+    `plan` is anything that JSON can write: everything that the trained weights depend on.
     """
     folder = parent / f"{run}-{digest(plan, 8)}"
     for other in parent.glob(f"{run}-*"):
@@ -164,7 +165,7 @@ ABOUT = {
 
 
 def card(record: dict[str, Any]) -> ModelCard:
-    """The model card of a `training.json`; what the record does not say is left out."""
+    """The model card for a `training.json`; what the record does not say is left out."""
     loss = record.get("loss") or []
     ends = {"first_loss": loss[0]["loss"], "last_loss": loss[-1]["loss"]} if loss else {}
     record = record | {key: round(value, 4) for key, value in ends.items()}
@@ -183,18 +184,18 @@ def card(record: dict[str, Any]) -> ModelCard:
 
 
 def shown(value: Any) -> str:
-    """A value in a table's cell."""
+    """A value as a table cell."""
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value).replace("|", "\\|")
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a base model is named by the hub, not by a folder here."""
+    """Whether a base model is a hub id rather than a local folder."""
     return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 def finish(partial: Path, record: dict[str, Any], folder: Path) -> None:
-    """Add record and card to trained weights and move them to their place, whole or not at all."""
-    (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle: nothing here needs it
+    """Add the record and the card to trained weights and move them into place, complete or not at all."""
+    (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle, and not needed
     (partial / "training.json").write_text(json.dumps(record, indent=1))
     card(record).save(partial / "README.md")
     shutil.rmtree(folder, ignore_errors=True)
@@ -202,9 +203,9 @@ def finish(partial: Path, record: dict[str, Any], folder: Path) -> None:
 
 
 def push(folder: Path, repository: str) -> str:
-    """Put trained weights into a private repository of the hub, made where it is not there; its address.
+    """Upload trained weights to a private repository on the hub, created if needed; returns its address.
 
-    The token is the one of `hf auth login`. What the hub refuses is raised as huggingface_hub raises it.
+    The token is that of `hf auth login`. Errors of the hub are raised as huggingface_hub raises them.
     """
     api = HfApi()
     name = api.create_repo(repository, private=True, exist_ok=True).repo_id

@@ -1,19 +1,17 @@
-"""The chain of notebooks: Snakemake decides what has to run, papermill runs it, this file tells of it.
+"""The chain of notebooks: Snakemake decides what has to run, papermill runs it, this module reports progress.
 
     python -m helpers.workflow.chain reproduce --recipe laptop --cores 2      # what `make reproduce` calls
     python -m helpers.workflow.chain notebook OUTPUT.ipynb '{"seed": 0}'      # what the Snakefile calls
 
-Called from the repository's root. It may be killed at any moment: outputs appear whole or not at all,
-every process dies with its parent, and the lock goes with its holder.
-Not covered: several machines at once (Snakemake's executor plugins, without the progress shown here; see
-notebooks/recipes/README.md).
+Call it from the repository's root. It may be killed at any moment: outputs appear complete or not at all,
+every process ends with its parent, and the lock is released with its holder. Not covered: several machines at
+once (use Snakemake's executor plugins, see notebooks/recipes/README.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from helpers import devices
 from helpers.conditions import run_of
@@ -36,9 +35,9 @@ from helpers.workflow.progress import EVENT, Progress, minutes
 
 
 def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
-    """Run a recipe to its report, with progress, with `seeds` if given. Returns the exit status, 0 if done.
+    """Run a recipe up to its report, with `seeds` if given; returns the exit status, 0 when done.
 
-    In two stages, so that arms which are made again and come out the same are not trained on again.
+    It runs in two stages, so that arms which are made again and come out the same do not cause new training.
     """
     recipe = recipes.load(name, seeds=seeds)
     wanted, here = recipe["03_lora_training"].get("gpus", 0), len(devices.visible())
@@ -67,9 +66,11 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
         manifest = out / "results" / "manifest.json"
         if progress.finished or not manifest.exists():
             provenance.write(recipe, out, cores, time.monotonic() - progress.started)
-            from helpers.analysis.report import write_report  # here, for a job starts sooner without pandas
+            from helpers.analysis.report import (
+                write_report,  # imported late: jobs start faster without pandas
+            )
 
-            write_report(out)  # again, now that there is a manifest to show
+            write_report(out)  # again, now that there is a manifest
     report = out / "results" / "report.html"
     if progress.finished:
         print(f"Done in {minutes(time.monotonic() - progress.started)}. Report: {report}")
@@ -80,24 +81,17 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
 
 @contextlib.contextmanager
 def locked(path: Path, patience: float = 10) -> Iterator[None]:
-    """Hold a lock that the system takes back from a dead holder; ValueError after `patience` seconds."""
-    with path.open("w") as file:
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ValueError(
-                        f"{path.parent} is being made by another run: wait for its end"
-                    ) from None
-                time.sleep(0.2)
+    """Hold a run's lock, which ends with its holder; ValueError if it is not free after `patience` s."""
+    try:
+        lock = FileLock(path).acquire(timeout=patience)
+    except Timeout:
+        raise ValueError(f"{path.parent} is being made by another run: wait for its end") from None
+    with lock:
         yield
 
 
 def check_tables(out: Path) -> None:
-    """ValueError, naming the file and the remedy, for a Parquet file below `out` that is not whole."""
+    """ValueError, naming file and remedy, for a damaged Parquet file below `out`."""
     for path in sorted(out.rglob("*.parquet")):
         try:
             pq.read_metadata(path)
@@ -116,10 +110,7 @@ def run_stage(
     cores: int,
     progress: Progress,
 ) -> int:
-    """Let Snakemake make a target and feed what it prints to `progress`. Returns its exit status.
-
-    `config` is for the Snakefile.
-    """
+    """Let Snakemake make a target, feeding its output to `progress`; returns its exit status."""
     out = Path("outputs", recipe["recipe"])
     first = [run for run in recipes.runs(recipe) if run in ("base.s0", run_of("correct", recipe["seeds"][0]))]
     command = [sys.executable, "-m", "snakemake", target, "--snakefile", "notebooks/Snakefile"]
@@ -147,15 +138,15 @@ def run_stage(
                 log.write(line)
                 progress.read(line)
         return process.wait()
-    except BaseException:  # Ctrl-C above all: no job is left behind
+    except BaseException:  # above all Ctrl-C: leave no job behind
         os.killpg(process.pid, signal.SIGKILL)
         raise
 
 
 def made_by_hand(recipe: dict[str, Any], out: Path) -> list[str]:
-    """Weights and responses that are newer than their executed notebook: someone ran 03 or 04 in this folder.
+    """Weights and responses newer than their executed notebook: someone ran 03 or 04 in this folder.
 
-    Snakemake would take them as they are. Run again, the notebooks keep what the recipe's plan made.
+    Snakemake would accept them as they are. Run again, the notebooks keep what the recipe's plan made.
     """
     found = []
     for name, (conditions, seed) in recipes.batches(recipe).items():
@@ -172,8 +163,8 @@ def made_by_hand(recipe: dict[str, Any], out: Path) -> list[str]:
 
 
 def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
-    """Execute the notebook that `output` is named after; a failed one stays, as OUTPUT.failed.ipynb."""
-    import papermill  # seconds that only a job needs to spend
+    """Execute the notebook that `output` is named after; a failed one is kept as OUTPUT.failed.ipynb."""
+    import papermill  # imported late: only jobs need it
     from traitlets.config import Config
 
     threads = parameters.get("threads", 1)
@@ -184,7 +175,7 @@ def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     tell("start", job=job)
     try:
-        with socket_folder() as sockets:  # TCP ports may collide where many kernels start
+        with socket_folder() as sockets:  # TCP ports may collide when many kernels start
             executed = papermill.execute_notebook(
                 source,
                 str(partial),
@@ -194,7 +185,7 @@ def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
                 progress_bar=False,
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
             )
-    except Exception as error:  # whatever it is, one line tells of it
+    except Exception as error:  # of any kind: it is reported in one line
         os.replace(partial, failed)
         tell("failed", job=job, error=last_line(error), notebook=str(failed))
         return 1
@@ -205,16 +196,16 @@ def run_notebook(output: Path, parameters: dict[str, Any]) -> int:
 
 
 def last_line(error: Exception) -> str:
-    """The exception as the last line of its traceback; papermill's wrapping of it is taken off."""
+    """The last line of an exception's traceback, without papermill's wrapping."""
     name, text = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
     lines = [line for line in str(text).splitlines() if line.strip()]
     return f"{name}: {lines[-1].strip()}" if lines else name
 
 
 def tell(event: str, **details: Any) -> None:
-    """Tell the chain, through Snakemake's output, what a job is at."""
+    """Report to the chain, through Snakemake's output, what a job is doing."""
     line = f"\n{EVENT}{json.dumps({'event': event, **details})}\n"
-    os.write(sys.stdout.fileno(), line.encode())  # at once: other jobs write to the same pipe
+    os.write(sys.stdout.fileno(), line.encode())  # in one write: other jobs use the same pipe
 
 
 def main() -> int:

@@ -1,10 +1,10 @@
-"""Installing where much is installed already, as on Colab: the project's pins, and nothing that breaks torch.
+"""Install the project where much is installed already, as on Colab, without breaking torch.
 
-    python helpers/workflow/install.py            # the core packages; with names of extras, those too
+    python helpers/workflow/install.py            # the core packages; add names of extras for those too
 
-torch is kept as it is, with what is built against it, and so is what the running notebook itself runs on:
-they become constraints, and pip refuses whatever asks for others of them. All else gets the version that
-pyproject.toml names. Needs nothing but Python, pip and packaging.
+torch, packages built against it, and the packages that the running notebook uses stay as they are: they
+become constraints, and pip refuses anything that needs other versions of them. Everything else gets the
+version in pyproject.toml. Needs only Python, pip and packaging.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def normal(name: str) -> str:
 
 
 def installed() -> dict[str, str]:
-    """The version of each installed distribution, by its normal name."""
+    """The version of each installed distribution, by normalised name."""
     return {normal(d.metadata["Name"]): d.version for d in distributions() if d.metadata["Name"]}
 
 
@@ -47,7 +47,7 @@ def required(extras: Sequence[str] = ()) -> list[str]:
 
 
 def plan(requirements: Sequence[str], present: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """What to install and under which constraints, where these distributions are present."""
+    """What to install, and under which constraints, given these installed distributions."""
     wanted = []
     for line in requirements:
         requirement = Requirement(line)
@@ -65,7 +65,7 @@ def plan(requirements: Sequence[str], present: Mapping[str, str]) -> tuple[list[
 
 
 def main(extras: Sequence[str], *options: str) -> int:
-    """Install; pip's exit status. `options` go to pip."""
+    """Install; returns pip's exit status. `options` go to pip."""
     wanted, constraints = plan(required(extras), installed())
     if not wanted:
         print("Everything is installed.")

@@ -1,9 +1,9 @@
-"""How far the chain is, told line by line.
+"""Progress of the chain, printed line by line.
 
     [07/43] 03_lora_training shuffle-67 seed 0: done in 58 s; about 14 min left
 
-It listens to what Snakemake prints: its table of the jobs ahead, and the lines in which each job says
-that it started, is done or failed.
+It reads Snakemake's output: the table of jobs to run, and the lines in which a job reports its start, end or
+failure.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 from helpers.workflow import provenance
 from helpers.workflow import recipe as recipes
 
-EVENT = "@chain "  # starts the lines in which a job tells the chain about itself
+EVENT = "@chain "  # prefix of a job's reports
 
 
 class Progress:
-    """What is to be done, what runs and what is finished, told line by line."""
+    """What is left to do, what is running and what is finished."""
 
     def __init__(self, recipe: dict[str, Any], out: Path, cores: int) -> None:
         jobs = recipes.jobs(recipe)
@@ -37,7 +37,7 @@ class Progress:
         self.started = time.monotonic()
 
     def read(self, line: str) -> None:
-        """Take in a line of Snakemake's table of jobs, or of what a job tells about itself."""
+        """Take in one line of Snakemake's output."""
         if match := re.fullmatch(r"(\S+) +1\s*", line):
             self.ahead |= {self.jobs[match[1]]} if match[1] in self.jobs and not self.running else set()
         elif line.startswith(EVENT):
@@ -65,9 +65,9 @@ class Progress:
         print(f"[{total - len(self.ahead):0{len(str(total))}d}/{total}] {text}", flush=True)
 
     def left(self) -> str:
-        """How long still, from the durations of the same notebooks; silent where one is not known yet.
+        """The time left, from durations of the same notebooks; empty while one is unknown.
 
-        Before its first execution 05, which runs once and briefly, counts as nothing.
+        Before its first execution, 05 (which runs once and briefly) counts as nothing.
         """
         durations = {recipes.NOTEBOOKS[-1]: [0.0]} | self.earlier | self.now
         typical = {name: statistics.fmean(seconds) for name, seconds in durations.items()}
@@ -80,7 +80,7 @@ class Progress:
         return f"; about {minutes(work / min(self.cores, len(self.ahead)))} left"
 
     def ending(self, log: Path) -> str:
-        """The last line after a stop: the failures, or what Snakemake had to say."""
+        """The last line after a stop: the failures, or what Snakemake reported."""
         said = [line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
         reason = next((line for line in said if "Error" in line or "Exception" in line), said[-1])
         failures = self.failures or [f"Snakemake stopped: {reason} (see {log})"]

@@ -1,9 +1,9 @@
-"""Where results come from: the manifest beside them, and the recipe as it was run.
+"""Provenance: the manifest next to a run's results, and the recipe as it was run.
 
     {"recipe": "laptop", "commit": "3f2a...", "dirty": false, "seeds": [0], "versions": {"torch": "2.13.0"},
      "machine": {"cpu": "...", "cores": 2, "memory_gb": 8}, "seconds": {"01_data_preparation": 9.1}, ...}
 
-Times stand here and nowhere else, so that the tables of two runs can be equal byte for byte.
+Times appear here and nowhere else, so the tables of two runs can be equal byte for byte.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PACKAGES = (
 
 
 def write(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float) -> None:
-    """Write results/manifest.json and results/recipe.yaml below a run, each of them whole or not at all."""
+    """Write results/manifest.json and results/recipe.yaml below a run."""
     lines = yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=110)
     write_text(out / "results" / "recipe.yaml", lines)
     found = manifest(recipe, out, cores, wall_seconds)
@@ -37,10 +37,10 @@ def write(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float) ->
 
 
 def manifest(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float) -> dict[str, Any]:
-    """All that a reader needs to judge or repeat a run.
+    """Everything that a reader needs to judge or repeat a run.
 
-    `seconds` are the executed notebooks' own; `wall_seconds` is the time of the last command alone,
-    which did only what an interrupted one before it had left over.
+    `seconds` are those of the executed notebooks; `wall_seconds` is the last command's, which only did what
+    an interrupted one had left over.
     """
     times = notebook_seconds(out)
     return {
@@ -60,13 +60,13 @@ def manifest(recipe: dict[str, Any], out: Path, cores: int, wall_seconds: float)
 
 
 def traces_from(out: Path) -> str:
-    """The source of a run's traces as its data card has it: a hub data set with its commit, say."""
+    """The source of a run's traces according to its data card, for example a hub data set with its commit."""
     card = out / "traces" / "card.json"
     return json.loads(card.read_text())["source"] if card.exists() else "unknown"
 
 
 def commit() -> dict[str, Any]:
-    """The commit and whether tracked files differ from it; "unknown" and None outside a checkout."""
+    """The commit, and whether tracked files differ from it; "unknown" and None outside a checkout."""
     try:
         head = git("rev-parse", "HEAD")
         return {"commit": head, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
@@ -79,7 +79,7 @@ def git(*arguments: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that results depend on, those that are installed."""
+    """Versions of the installed packages that results depend on."""
     found = {}
     for name in PACKAGES:
         try:
@@ -104,7 +104,7 @@ def machine() -> dict[str, Any]:
 
 
 def notebook_seconds(out: Path) -> dict[str, float]:
-    """The seconds that each executed notebook below a recipe's output folder took, by papermill's clock."""
+    """How long each executed notebook of a run took, by papermill's clock."""
     found = {}
     for path in sorted((out / "notebooks").glob("*.ipynb")):
         if not path.name.endswith(".failed.ipynb"):
@@ -114,12 +114,12 @@ def notebook_seconds(out: Path) -> dict[str, float]:
 
 
 def seconds(out: Path) -> dict[str, list[float]]:
-    """The seconds of earlier executions by notebook, to estimate what the next ones take."""
+    """Seconds per condition of earlier executions, by notebook, for estimates."""
     return by_notebook(notebook_seconds(out))
 
 
 def reference_seconds(recipe: str) -> dict[str, list[float]]:
-    """The same from the committed reference run of a recipe, where there is one."""
+    """The same from the committed reference run of a recipe, if there is one."""
     path = Path("outputs", "reference", recipe, "manifest.json")
     return by_notebook(json.loads(path.read_text())["seconds"]) if path.exists() else {}
 

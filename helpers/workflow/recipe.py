@@ -7,13 +7,12 @@
     base_model: ../base_model
     01_data_preparation: {n_traces: 60, n_problems: 20}
 
-What a condition's id says stands in `conditions.py`; a size of the model in it is a key of `models`. Every
-condition runs with all `seeds`; those that need more for the same precision have them in `more_seeds`:
-`{digits-50: [2, 3]}`. `conditions_per_job` lets notebooks 03 and 04 take several conditions in one kernel.
+conditions.py explains the names of conditions; a model size in one is a key of `models`. Every condition runs
+with all `seeds`; one that needs more for the same precision has them in `more_seeds`: `{digits-50: [2, 3]}`.
+`conditions_per_job` lets notebooks 03 and 04 take several conditions in one kernel.
 
-papermill only warns about a parameter that a notebook does not have, so everything is checked here,
-before anything runs. What is valid is read from the notebooks' own parameters cells.
-Not covered: whether a value makes sense to its notebook, beyond its type.
+papermill only warns about unknown parameters, so everything is checked here before anything runs, against the
+notebooks' parameters cells. Not covered: whether a value makes sense, beyond its type.
 """
 
 from __future__ import annotations
@@ -33,22 +32,16 @@ from helpers.conditions import KINDS, nearest, parse, run_of, seeds_of
 from helpers.perturbations.arms import parse_arm
 
 NOTEBOOKS = ("01_data_preparation", "02_perturbations", "03_lora_training", "04_evaluation", "05_analysis")
-# Top-level keys with an example of their type, and what reaches the notebooks from the top alone.
+# Top-level keys with their defaults, which also give the types; `conditions` has to be there.
 TOP: dict[str, Any] = {
-    "recipe": "",
-    "about": "",
-    "conditions": [""],
-    "seeds": [0],
-    "base_model": "",
-    "models": {},
-    "more_seeds": {},
-    "conditions_per_job": 1,
-}
+    "recipe": "", "about": "", "conditions": [""], "seeds": [0], "base_model": "../base_model", "models": {},
+    "more_seeds": {}, "conditions_per_job": 1,
+}  # fmt: skip
 FROM_THE_TOP = {"output_dir", "base_model", "conditions", "arms", "seed", "seeds", "more_seeds"}
 
 
 class Loader(yaml.SafeLoader):
-    """YAML's safe loader without its surprises: 010 is ten, 1:30 and yes are texts, no key may repeat."""
+    """YAML's safe loader without surprises: 010 is ten, 1:30 and yes are texts, no key may repeat."""
 
     yaml_implicit_resolvers = {
         first: [r for r in resolvers if r[0] not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:bool")]
@@ -70,11 +63,9 @@ Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.va
 
 
 def load(name: str, folder: str | Path = "notebooks", seeds: list[int] | None = None) -> dict[str, Any]:
-    """The checked recipe of a name (in `folder`/recipes) or of a path to a YAML file.
+    """The checked recipe with this name (in `folder`/recipes) or at this path of a YAML file.
 
-    `seeds`, where given, take the place of all the recipe's own.
-
-    ValueError, one line with file, key and the nearest valid one, for whatever is wrong with it.
+    `seeds` replace all of the recipe's own. ValueError names the file, the key and the closest valid key.
     """
     path = find(name, Path(folder))
     try:
@@ -96,7 +87,7 @@ def find(name: str, folder: Path) -> Path:
 def read(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file."""
     try:
-        found = yaml.load(path.read_text(encoding="utf-8-sig"), Loader)  # noqa: S506 (a SafeLoader)
+        found = yaml.load(path.read_text(encoding="utf-8-sig"), Loader)
     except yaml.YAMLError as error:
         raise ValueError("not valid YAML: " + " ".join(str(error).split())) from error
     if not isinstance(found, dict):
@@ -105,15 +96,14 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
-    """The recipe with a section for every notebook, its name and seeds filled in; ValueError if wrong."""
+    """The recipe with a section for every notebook, its name and seeds; ValueError if it is wrong."""
     for key in recipe:
         if key not in TOP and key not in NOTEBOOKS:
             raise ValueError(f"unknown key {key!r}{nearest(key, [*TOP, *NOTEBOOKS])}")
-    defaults = {"recipe": stem, "about": "", "seeds": [0], "base_model": "../base_model"}
-    recipe = defaults | {"models": {}, "more_seeds": {}, "conditions_per_job": 1} | recipe
+    if "conditions" not in recipe:
+        raise ValueError("the key 'conditions' is missing")
+    recipe = TOP | {"recipe": stem} | recipe
     for key, example in TOP.items():
-        if key not in recipe:
-            raise ValueError(f"the key {key!r} is missing")
         check_type(key, recipe[key], example)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", recipe["recipe"]):
         raise ValueError(f"recipe: {recipe['recipe']!r} names a folder: letters, digits and . _ - only")
@@ -142,7 +132,7 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
 
 
 def check_list(key: str, values: list) -> None:
-    """ValueError for an empty list, or for a value that is there twice."""
+    """ValueError for an empty list, or for a repeated value."""
     if not values:
         raise ValueError(f"{key}: the list is empty")
     twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
@@ -151,16 +141,16 @@ def check_list(key: str, values: list) -> None:
 
 
 def check_more_seeds(condition: str, more: Any, recipe: dict[str, Any]) -> None:
-    """ValueError unless a condition of the recipe that is trained has more seeds than the common ones."""
-    key = f"more_seeds: {condition}"
-    if condition not in trained(recipe):
-        raise ValueError(f"{key} is no trained condition of this recipe{nearest(condition, trained(recipe))}")
+    """ValueError unless a trained condition of the recipe gets seeds beyond the common ones."""
+    key, valid = f"more_seeds: {condition}", trained(recipe)
+    if condition not in valid:
+        raise ValueError(f"{key} is no trained condition of this recipe{nearest(condition, valid)}")
     check_type(key, more, [0])
     check_list(key, [*recipe["seeds"], *more] if more else [])
 
 
 def check_condition(condition: str, sizes: Iterable[str] = ()) -> None:
-    """ValueError unless a condition is an arm with method, number of traces and size of these `sizes`."""
+    """ValueError unless a condition is a valid arm with method, number of traces and one of these sizes."""
     try:
         asked = parse(condition)
         if not asked.is_base:
@@ -168,21 +158,20 @@ def check_condition(condition: str, sizes: Iterable[str] = ()) -> None:
         elif asked.method or asked.traces:
             raise ValueError(f"{condition!r}: the base is not trained, so it has a size at most")
         if asked.size and asked.size not in sizes:
-            raise ValueError(
-                f"{condition!r}: no model of size {asked.size!r} in models{nearest(asked.size, sizes)}"
-            )
+            hint = nearest(asked.size, sizes)
+            raise ValueError(f"{condition!r}: no model of size {asked.size!r} in models{hint}")
     except ValueError as error:
         raise ValueError(f"conditions: {error}") from error
 
 
 def check_base_model(key: str, name: str, folder: Path) -> None:
-    """ValueError for a local base model that is not there; any other name is taken for a hub id."""
+    """ValueError for a missing local base model; any other name is taken for a hub id."""
     if name.startswith((".", "/", "~")) and not (folder / os.path.expanduser(name)).is_dir():
         raise ValueError(f"{key}: {name!r} does not exist (seen from {folder}/)")
 
 
 def check_section(notebook: str, section: Any, folder: Path) -> None:
-    """ValueError unless a section holds parameters of its notebook alone, each of the default's type."""
+    """ValueError unless a section has only parameters of its notebook, with the defaults' types."""
     if not isinstance(section, dict):
         raise ValueError(f"{notebook}: a mapping of parameters is expected, not {describe(section)}")
     defaults = parameters(folder / f"{notebook}.ipynb")
@@ -196,7 +185,7 @@ def check_section(notebook: str, section: Any, folder: Path) -> None:
 
 
 def parameters(path: str | Path) -> dict[str, Any]:
-    """The parameters of a notebook with their default values, from its cell tagged `parameters`."""
+    """A notebook's parameters with their default values, from its cell tagged `parameters`."""
     if not Path(path).is_file():
         raise ValueError(f"the notebook {path} does not exist")
     cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
@@ -207,7 +196,7 @@ def parameters(path: str | Path) -> dict[str, Any]:
 
 
 def check_type(key: str, value: Any, example: Any) -> None:
-    """ValueError unless a value is of the example's type; an int passes for a float, anything for None."""
+    """ValueError unless a value has the example's type; an int is fine for a float, anything for None."""
     if isinstance(example, list) and isinstance(value, list):
         for item in value if example else []:
             check_type(f"{key}: {item!r}", item, example[0])
@@ -222,41 +211,38 @@ def check_type(key: str, value: Any, example: Any) -> None:
 
 
 def is_number(text: Any) -> bool:
-    """Whether a text reads as a number to Python, though YAML took it for a text."""
-    try:
-        return isinstance(text, str) and float(text) is not None
-    except ValueError:
-        return False
+    """Whether Python reads a text as a number, although YAML did not."""
+    return isinstance(text, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
 
 
 def describe(value: Any) -> str:
-    """A value's type in a reader's words."""
+    """A value's type in words."""
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
     names |= {dict: "a mapping"}
     return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
 
 
 def base_model_of(recipe: dict[str, Any], condition: str) -> str:
-    """The model that a condition starts from: of `models` where its id names a size."""
+    """The model that a condition starts from: one of `models` if its name has a size."""
     size = parse(condition).size
     return recipe["models"][size] if size else recipe["base_model"]
 
 
 def all_seeds(recipe: dict[str, Any]) -> list[int]:
-    """Every seed of a recipe once, those of all conditions first."""
+    """Every seed of a recipe once, common ones first."""
     more = (seed for seeds in recipe["more_seeds"].values() for seed in seeds)
     return list(dict.fromkeys([*recipe["seeds"], *more]))
 
 
 def runs(recipe: dict[str, Any]) -> list[str]:
-    """What is evaluated, CONDITION.sSEED each: a base once, every other condition with each of its seeds."""
+    """What is evaluated, as CONDITION.sSEED: a base model once, other conditions with each of their seeds."""
     bases = [run_of(c, 0) for c in recipe["conditions"] if parse(c).is_base]
     own = {c: seeds_of(c, recipe["seeds"], recipe["more_seeds"]) for c in trained(recipe)}
     return bases + [run_of(c, seed) for seed in all_seeds(recipe) for c in own if seed in own[c]]
 
 
 def trained(recipe: dict[str, Any]) -> list[str]:
-    """The conditions that are fine-tuned: all but the bases."""
+    """The conditions that are fine-tuned: all except base models."""
     return [c for c in recipe["conditions"] if not parse(c).is_base]
 
 

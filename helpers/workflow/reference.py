@@ -1,9 +1,9 @@
-"""Reference results: a run's tables and scores kept in git, and the README's table made from them.
+"""Reference results: a run's tables and scores kept in git, and README's tables made from them.
 
-python -m helpers.workflow.reference laptop            # outputs/laptop/results -> outputs/reference/laptop
-python -m helpers.workflow.reference laptop --rebuild  # tables, claims, figures, report from what is kept
+    python -m helpers.workflow.reference laptop            # from outputs/laptop/results
+    python -m helpers.workflow.reference laptop --rebuild  # again, from what is kept
 
-Both write README's table too.
+Both update README.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from helpers.analysis.tables import read_csv, seed_counts
 from helpers.data.traces import read_table, write_table
 from helpers.workflow.recipe import runs
 
-# What a run's results are made from, beside its scores.
+# What a run's results are made from, in addition to its scores.
 SOURCES = ("arms.csv", "training.csv", "trace.parquet", "manifest.json")
 MARKS = "<!-- results -->", "<!-- /results -->"
 
 
 def keep(recipe: str, root: Path = Path()) -> Path:
-    """Copy a finished run's tables, claims, figures and manifest to `outputs/reference`; that folder.
+    """Copy a finished run's tables, claims, figures and manifest to `outputs/reference`; returns that folder.
 
-    Beside them `scores.parquet`, a row a response, from which all of them can be made again.
+    `scores.parquet` is added, one row per response, from which all of them can be made again.
     """
     source, kept = root / "outputs" / recipe / "results", root / "outputs" / "reference" / recipe
     if not (source / "manifest.json").exists():
@@ -46,11 +46,11 @@ def keep(recipe: str, root: Path = Path()) -> Path:
 
 
 def rebuild(kept: Path) -> Path:
-    """Make a kept run's tables, claims, figures and report again, from its scores; the report's path.
+    """Make a kept run's tables, claims, figures and report again, from its scores; returns the report's path.
 
-    Notebook 05 does it, as in a run; call it from the repository's root.
+    Notebook 05 does it, as in a run. Call it from the repository's root.
     """
-    import papermill  # a second that only this needs to spend
+    import papermill  # imported late: only this needs it
 
     given = json.loads((kept / "manifest.json").read_text())["parameters"]
     names = ("conditions", "seeds", "more_seeds")
@@ -75,14 +75,14 @@ def rebuild(kept: Path) -> Path:
 
 
 def interval(row: pd.Series, value: str, form: str = ".1f") -> str:
-    """A value with its 95% interval, both in points; nothing where there is no value."""
+    """A value with its 95% interval, in points; empty without a value."""
     if pd.isna(row[value]):
         return ""
     return f"{number(row[value], form)} [{number(row.low, form)}, {number(row.high, form)}]"
 
 
 def results(folder: Path) -> str:
-    """The README's results: a row a condition with both benchmarks and the paper, then the claims."""
+    """README's results: one row per condition with both benchmarks and the paper, then the claims."""
     grid = read_csv(folder / "grid.csv").set_index(["benchmark", "condition"])
     differences = read_csv(folder / "differences.csv").set_index(["benchmark", "condition"])
     claims = read_csv(folder / "claims.csv")
@@ -130,7 +130,7 @@ def results(folder: Path) -> str:
 
 
 def write_readme(folder: Path, readme: Path) -> None:
-    """Put the results of a reference folder between the README's marks."""
+    """Put the results of a reference folder between README's marks."""
     text = readme.read_text()
     pattern = re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1])
     block = f"{MARKS[0]}\n{results(folder)}\n{MARKS[1]}"

@@ -94,14 +94,14 @@ def test_the_slope_is_that_of_least_squares(accuracies):
 
 
 def judged(out, levels, seeds, benchmarks=("countdown",), consistency=None):
-    drawn = tables.resample(read(out, levels, seeds), 400)
-    everything = (REGISTERED["claims"], drawn, list(benchmarks), 5, paper_cells(PAPER), consistency)
-    return claims.judge(*everything), drawn
+    solved = tables.solved(read(out, levels, seeds))
+    everything = (REGISTERED["claims"], solved, list(benchmarks), 5, paper_cells(PAPER), consistency)
+    return claims.judge(*everything), solved
 
 
 def test_a_run_like_the_papers(tmp_path):
     write_scores(tmp_path, AS_THE_PAPER, seeds=3, problems=1500)
-    both, drawn = judged(tmp_path, AS_THE_PAPER, 3, consistency=CONSISTENCY)
+    both, solved = judged(tmp_path, AS_THE_PAPER, 3, consistency=CONSISTENCY)
     table = both.set_index("id")
     # Digits collapse, so at full fraction content costs more than structure, in the paper as well.
     assert table.verdict["structure-over-content-100"] == "does not hold"
@@ -109,7 +109,7 @@ def test_a_run_like_the_papers(tmp_path):
     assert set(table.verdict.drop(["structure-over-content-100", *missing])) == {"holds"}
     assert set(table.verdict[list(missing)]) == {"not run"}
     assert table.missing["structure-over-content-33"] == "keywords-50"
-    means = {c: 100 * a.to_numpy().mean() for c, a in drawn["countdown"].answers.items()}
+    means = {c: 100 * a.to_numpy().mean() for c, a in solved["countdown"].items()}
     structural = np.mean([means[c] for c in ("shuffle-67", "delete-67", "insert-67")])
     content = np.mean([means[c] for c in ("digits-70", "keywords-100")])
     assert table.difference["structure-over-content-67"] == pytest.approx(structural - content, abs=0.01)

@@ -29,11 +29,11 @@ def write_results(out: Path, levels: dict[str, float], seeds: int = 1) -> None:
     """What 05_analysis writes, from synthetic scores."""
     write_scores(out, levels, seeds)
     scores, paper = read(out, levels, seeds), paper_cells(PAPER)
-    registered, drawn = claims.read_claims(), tables.resample(scores, 200)
-    grid, differences = tables.grid(scores, drawn, paper), tables.differences(drawn, 5, paper)
+    registered, solved = claims.read_claims(), tables.solved(scores)
+    grid, differences = tables.grid(scores, solved, paper), tables.differences(solved, 5, paper)
     consistency = pd.Series({c: CONSISTENCY[c] for c in levels if c in CONSISTENCY}, dtype=float)
-    fit = tables.fitted_line(drawn["countdown"], consistency)
-    judged = (registered["claims"], drawn, ["countdown", "countdown-hard"], 5, paper, consistency)
+    fit = tables.fitted_line(solved["countdown"], consistency)
+    judged = (registered["claims"], solved, ["countdown", "countdown-hard"], 5, paper, consistency)
     verdicts = claims.judge(*judged)
     curves = pd.DataFrame(
         [(c, s, k, 2 / (k + 1)) for c in levels for s in range(seeds) for k in range(5)],

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm, t
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -62,45 +65,47 @@ def test_pass_at_k_is_a_mean_over_all_choices():
 def test_one_seed_agrees_with_the_normal_interval_of_a_paired_difference():
     rng = np.random.default_rng(1)
     a, b = rng.random((1, 2000)) < 0.6, rng.random((1, 2000)) < 0.5
-    d = intervals.paired_difference(a, b, 4000, np.random.default_rng(2))
+    d = intervals.paired_difference(a, b)
     values = 100 * (a[0].astype(int) - b[0].astype(int))
     error = values.std(ddof=1) / np.sqrt(2000)
     assert d.estimate == pytest.approx(values.mean())
-    assert d.standard_error == pytest.approx(error, rel=0.03)
-    assert d.interval() == pytest.approx(norm.interval(0.95, values.mean(), error), abs=0.2)
-    assert d.p_value() == pytest.approx(2 * norm.sf(abs(values.mean()) / error), rel=0.5)
+    assert d.standard_error == pytest.approx(error, rel=1e-3)
+    assert d.interval() == pytest.approx(norm.interval(0.95, values.mean(), error), abs=0.02)
+    assert d.p_value() == pytest.approx(2 * norm.sf(abs(values.mean()) / error), rel=0.3)
 
 
-def test_the_bootstrap_gives_the_variance_components_of_analysis_of_variance():
-    rng = np.random.default_rng(3)
-    seeds, problems = 4, 300
+def test_the_variance_is_that_of_a_two_way_analysis_of_variance():
+    """statsmodels' table of the same layout, with its mean squares combined by hand."""
+    rng, seeds, problems = np.random.default_rng(3), 4, 60
     values = (
         rng.normal(0, 0.1, (seeds, 1)) + rng.normal(0, 0.4, problems) + rng.normal(0, 0.3, (seeds, problems))
     )
-    counts = intervals.draw_problems(problems, 20000, rng)
-    between, of_problems, both = intervals.variance_parts(values, intervals.resampled_means(counts, values))
-    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
-    mean_square = (rest**2).sum() / ((seeds - 1) * (problems - 1))
-    assert between == pytest.approx(values.mean(axis=1).var(ddof=1) / seeds)
-    assert of_problems == pytest.approx(values.mean(axis=0).var(ddof=1) / problems, rel=0.03)
-    assert both == pytest.approx(mean_square / (seeds * problems), rel=0.03)
+    rows = [(s, p, values[s, p]) for s in range(seeds) for p in range(problems)]
+    table = anova_lm(ols("y ~ C(s) + C(p)", pd.DataFrame(rows, columns=["s", "p", "y"])).fit())
+    by_seed, by_problem, rest = table["sum_sq"] / table["df"]
+    between, kept = intervals.variance_of_mean(values)
+    assert between == pytest.approx(by_seed / values.size)
+    assert kept == pytest.approx((by_problem - rest) / values.size)
+
+
+def test_many_seeds_have_the_cluster_robust_variance():
+    """Of Cameron, Gelbach and Miller (2011), which loses a part of the problems' with few seeds."""
+    rng, seeds, problems = np.random.default_rng(5), 200, 300
+    values = (
+        rng.normal(0, 0.1, (seeds, 1)) + rng.normal(0, 0.2, problems) + rng.normal(0, 0.3, (seeds, problems))
+    )
+    off = values - values.mean()
+    sums = (off.sum(axis=1) ** 2).sum() + (off.sum(axis=0) ** 2).sum() - (off**2).sum()
+    between, kept = intervals.variance_of_mean(values)
+    assert between + kept == pytest.approx(sums / values.size**2, rel=0.01)
 
 
 def test_seeds_that_differ_alone_give_the_interval_of_t():
     a = np.repeat(np.array([[0.2], [0.5], [0.6], [0.9]]), 5000, axis=1)
-    d = intervals.paired_difference(a, np.zeros((1, 5000)), 50, np.random.default_rng(3))
+    d = intervals.paired_difference(a, np.zeros((1, 5000)))
     seeds = 100 * a[:, 0]
     expected = t.interval(0.95, 3, seeds.mean(), seeds.std(ddof=1) / 2)
     assert d.interval() == pytest.approx(expected, abs=0.1)
-
-
-def test_resampled_means_are_exact_and_each_resample_has_every_problem_once_on_average():
-    rng = np.random.default_rng(4)
-    counts = intervals.draw_problems(600, 700, rng)
-    assert (counts.sum(axis=1) == 600).all() and counts.mean(axis=0) == pytest.approx(1, abs=0.25)
-    answers = rng.random((3, 600)) < 0.4
-    exact = counts.astype(int) @ answers.T.astype(int) / 600
-    assert np.array_equal(intervals.resampled_means(counts, answers), exact)
 
 
 @given(differences, st.floats(-50, 50), st.floats(0.01, 0.99))
@@ -119,14 +124,14 @@ def test_equivalence_is_the_90_percent_interval_within_the_margin(d, margin):
 
 def test_accuracy_interval_has_width_where_nothing_was_solved():
     nothing = np.zeros((3, 100), int)
-    low, high = intervals.accuracy_interval(nothing, np.zeros((200, 3)))
+    low, high = intervals.accuracy_interval(nothing)
     assert low < 1e-9 and 2 < high < 5
 
 
 def test_one_greedy_seed_has_wilsons_interval():
     correct = (np.arange(120) % 3 == 0)[None].astype(int)
     expected = 100 * np.array(proportion_confint(40, 120, method="wilson"))
-    assert intervals.accuracy_interval(correct, np.zeros((5, 1))) == pytest.approx(expected)
+    assert intervals.accuracy_interval(correct) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -145,11 +150,11 @@ def test_simulated_tests_are_seldom_wrong():
 
 @pytest.mark.slow  # minutes: 30,000 studies
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("seeds", simulated.SEEDS)
 @pytest.mark.parametrize("problems", simulated.SIZES)
-def test_intervals_cover_within_a_point_of_nominal(seeds, problems):
+def test_intervals_cover_within_a_point_and_a_half_of_nominal(seeds, problems):
     for pair in simulated.PAIRS.values():
-        assert simulated.coverage(pair, seeds, problems, 10_000)["95%"] == pytest.approx(0.95, abs=0.01)
+        assert simulated.coverage(pair, seeds, problems, 10_000)["95%"] == pytest.approx(0.95, abs=0.015)
 
 
 @pytest.mark.slow  # minutes: 10,000 studies of 20 arms

@@ -59,7 +59,7 @@ def read(out: Path, levels: dict[str, float] = LEVELS, seeds: int = 2) -> pd.Dat
 def test_base_is_paired_with_every_seed(tmp_path):
     write_scores(tmp_path, LEVELS)
     scores = read(tmp_path)
-    d = tables.contrast(tables.resample(scores, 500)["countdown"], {"correct": 1, "base": -1})
+    d = tables.contrast(tables.solved(scores)["countdown"], {"correct": 1, "base": -1})
     means = scores[scores.benchmark == "countdown"].groupby("condition").correct.mean() * 100
     assert d.estimate == pytest.approx(means["correct"] - means["base"])
     assert d.seeds == 2 and d.problems == 120
@@ -75,14 +75,14 @@ def test_conditions_with_more_seeds_are_compared_over_those_in_common(tmp_path):
         "digits-50": 4,
         "shuffle-100": 2,
     }
-    drawn = tables.resample(scores, 300)
-    assert tables.seed_counts(tables.grid(scores, drawn), "countdown") == (
+    solved = tables.solved(scores)
+    assert tables.seed_counts(tables.grid(scores, solved), "countdown") == (
         2,
         {5: ["correct"], 4: ["digits-50"]},
     )
-    found = tables.differences(drawn, 5).set_index(["benchmark", "condition"]).loc["countdown"]
+    found = tables.differences(solved, 5).set_index(["benchmark", "condition"]).loc["countdown"]
     assert found.seeds.to_dict() == {"base": 5, "digits-50": 4, "shuffle-100": 2}
-    few = tables.differences(tables.resample(read(tmp_path), 300), 5).set_index(["benchmark", "condition"])
+    few = tables.differences(tables.solved(read(tmp_path)), 5).set_index(["benchmark", "condition"])
     numbers = ["difference", "low", "high", "minimum_detectable"]
     pd.testing.assert_series_equal(
         found.loc["shuffle-100", numbers], few.loc["countdown"].loc["shuffle-100", numbers]
@@ -94,27 +94,27 @@ def test_conditions_with_more_seeds_are_compared_over_those_in_common(tmp_path):
 
 def test_a_contrast_is_the_difference_of_the_same_answers(tmp_path):
     write_scores(tmp_path, LEVELS, seeds=3)
-    drawn = tables.resample(read(tmp_path, seeds=3), 300)["countdown"]
-    a, b = (drawn.answers[c].to_numpy() for c in ("shuffle-100", "correct"))
-    alone = intervals.paired_difference(a, b, 300, intervals.generator("countdown"))
-    d = tables.contrast(drawn, {"shuffle-100": 1, "correct": -1})
+    solved = tables.solved(read(tmp_path, seeds=3))["countdown"]
+    a, b = (solved[c].to_numpy() for c in ("shuffle-100", "correct"))
+    alone = intervals.paired_difference(a, b)
+    d = tables.contrast(solved, {"shuffle-100": 1, "correct": -1})
     assert d.interval() == pytest.approx(alone.interval()) and d.share == pytest.approx(alone.share)
 
 
 def test_tables_do_not_depend_on_what_else_is_compared(tmp_path):
     write_scores(tmp_path, LEVELS)
     scores, few = read(tmp_path), read(tmp_path, {"shuffle-100": 0, "correct": 0})
-    for make in (tables.grid, lambda s, drawn: tables.differences(drawn, 5).drop(columns="p_holm")):
-        everything, alone = (make(s, tables.resample(s, 300)) for s in (scores, few))
+    for make in (tables.grid, lambda s, solved: tables.differences(solved, 5).drop(columns="p_holm")):
+        everything, alone = (make(s, tables.solved(s)) for s in (scores, few))
         pick = [t[t.condition == "shuffle-100"].reset_index(drop=True) for t in (everything, alone)]
         pd.testing.assert_frame_equal(*pick)
 
 
 def test_one_greedy_seed_is_tested_exactly(tmp_path):
     write_scores(tmp_path, LEVELS, seeds=1)
-    drawn = tables.resample(read(tmp_path, seeds=1), 300)
-    table = tables.differences(drawn, 5)
-    here = drawn["countdown-hard"].answers
+    solved = tables.solved(read(tmp_path, seeds=1))
+    table = tables.differences(solved, 5)
+    here = solved["countdown-hard"]
     a, b = here["digits-50"].to_numpy(), here["correct"].to_numpy()
     row = table[(table.condition == "digits-50") & (table.benchmark == "countdown-hard")].iloc[0]
     assert row.p == pytest.approx(binomtest(int((a > b).sum()), int((a != b).sum())).pvalue, abs=1e-4)
@@ -125,27 +125,27 @@ def test_one_greedy_seed_is_tested_exactly(tmp_path):
 
 def test_the_fitted_line_has_the_slope_of_least_squares(tmp_path):
     write_scores(tmp_path, LEVELS)
-    drawn = tables.resample(read(tmp_path), 300)["countdown"]
+    solved = tables.solved(read(tmp_path))["countdown"]
     consistency = pd.Series({"correct": 1.0, "digits-50": 0.9, "shuffle-100": 0.1, "delete-100": np.nan})
-    line = tables.fitted_line(drawn, consistency)
+    line = tables.fitted_line(solved, consistency)
     known = consistency.dropna()
-    accuracy = [100 * drawn.answers[c].to_numpy().mean() for c in known.index]
+    accuracy = [100 * solved[c].to_numpy().mean() for c in known.index]
     expected = np.polyfit(known, accuracy, 1)
     assert line.fit.to_numpy() == pytest.approx(np.polyval(expected, line["at"]))
     weights = claims.weights({"rule": "rises", "left": list(known.index)}, known)
-    assert tables.contrast(drawn, weights).estimate == pytest.approx(expected[0])
-    assert tables.fitted_line(drawn, consistency[:2]).empty
+    assert tables.contrast(solved, weights).estimate == pytest.approx(expected[0])
+    assert tables.fitted_line(solved, consistency[:2]).empty
 
 
 def test_grid_and_csv(tmp_path):
     write_scores(tmp_path, LEVELS)
     scores, paper = read(tmp_path), paper_cells(PAPER)
-    table = tables.grid(scores, tables.resample(scores, 300), paper)
+    table = tables.grid(scores, tables.solved(scores), paper)
     assert len(table) == 8 and ((table.low < table.accuracy) & (table.accuracy < table.high)).all()
     row = table[(table.condition == "shuffle-100") & (table.benchmark == "countdown")].iloc[0]
     assert (row.seeds, row.problems, row.tokens, row.keywords) == (2, 120, 159.5, 2.0)
     for name in ("a.csv", "b.csv"):
-        tables.write_csv(tables.grid(scores, tables.resample(scores, 300), paper), tmp_path / name)
+        tables.write_csv(tables.grid(scores, tables.solved(scores), paper), tmp_path / name)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert b"-0.0," not in (tmp_path / "a.csv").read_bytes()
     pd.testing.assert_frame_equal(tables.read_csv(tmp_path / "a.csv"), table, check_dtype=False)
@@ -207,7 +207,7 @@ def test_other_problems_are_refused(tmp_path):
     write_scores(tmp_path, {"correct": 0.7}, problems=120)
     write_scores(tmp_path, {"base": 0.2}, problems=100)
     with pytest.raises(ValueError, match="other countdown problems"):
-        tables.resample(read(tmp_path), 100)
+        tables.solved(read(tmp_path))
     write_scores(tmp_path, {"correct": 0.7}, seeds=1, problems=100)
     with pytest.raises(ValueError, match="seeds of correct have different"):
         tables.answers(read(tmp_path), "correct", "countdown")

@@ -45,7 +45,7 @@ def test_what_the_readme_says_of_seeds_follows_from_the_committed_scores(kept):
     odd, (others, best) = keywords.index[0], keywords.iloc[[1, -1]]
     assert f"(seed {odd}) reached {keywords[odd]:.0f}%, the others {others:.0f} to {best:.0f}%" in text
     without = scores[(scores.seed != odd) & scores.condition.isin(["correct", "keywords-100"])]
-    d = tables.contrast(tables.resample(without, 10_000)["countdown"], {"keywords-100": 1, "correct": -1})
+    d = tables.contrast(tables.solved(without)["countdown"], {"keywords-100": 1, "correct": -1})
     row = pd.Series([d.estimate, *d.interval()], ["difference", "low", "high"])
     stated = reference.interval(row, "difference", "+.1f")
     assert f"over the other {len(keywords) - 1} seeds the difference to `correct` is {stated}" in text
@@ -62,23 +62,23 @@ def test_what_the_readme_says_of_seeds_follows_from_the_committed_scores(kept):
 def test_the_committed_manifest_and_recipe_say_what_was_run(kept):
     manifest = json.loads((kept / "manifest.json").read_text())
     found = recipe.load(str(kept / "recipe.yaml"))
-    assert found == manifest["parameters"]
+    assert found == {"conditions_per_job": 1} | manifest["parameters"]
     hours = manifest["total_seconds"] / manifest["machine"]["cores"] / 3600
     assert f"in about {hours:.0f} hours on two cores" in " ".join((ROOT / "README.md").read_text().split())
-    assert found | {"seeds": [0], "more_seeds": {}} == recipe.load("laptop")
+    assert found | {"seeds": [0], "more_seeds": {}, "conditions_per_job": 4} == recipe.load("laptop")
     rows = read_table(kept / "scores.parquet").to_pandas()
     assert set(recipe.runs(found)) == set(rows.condition + ".s" + rows.seed.astype(str))
 
 
 def test_the_committed_tables_follow_from_the_committed_scores(kept, tmp_path):
     scores, paper = read_table(kept / "scores.parquet").to_pandas(), paper_cells(PAPER)
-    registered, drawn = claims.read_claims(), tables.resample(scores, 10_000)
+    registered, solved = claims.read_claims(), tables.solved(scores)
     margin, benchmarks = registered["margin"], list(scores.benchmark.unique())
     consistency = tables.read_csv(kept / "arms.csv").set_index("condition").consistency.dropna()
-    judged = claims.judge(registered["claims"], drawn, benchmarks, margin, paper, consistency)
+    judged = claims.judge(registered["claims"], solved, benchmarks, margin, paper, consistency)
     for name, table in {
-        "grid": tables.grid(scores, drawn, paper),
-        "differences": tables.differences(drawn, margin, paper),
+        "grid": tables.grid(scores, solved, paper),
+        "differences": tables.differences(solved, margin, paper),
         "claims": judged,
     }.items():
         tables.write_csv(table, tmp_path / "made.csv")
