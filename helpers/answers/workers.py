@@ -5,8 +5,8 @@
 A worker is `python -m helpers.answers.workers`: one JSON object per line in each direction. Its budget per
 request is processor time, so a busy machine changes no verdict, and the kernel ends a process that exceeds
 it, whatever it is doing. A worker that dies for another reason is replaced and its request repeated. (A
-process pool would be shorter, but it forks a process that may hold CUDA and threads, or imports the caller's
-script again.)
+pool of processes would be shorter, but forks a process that may hold CUDA and threads or imports the caller's
+script again, and Pebble's gave no more results once its workers were killed at random.)
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers.analysis import intervals, published
+from tests.support.audit import audit
 
 ROOT = Path(__file__).parents[2]
 REAL = next(
@@ -120,6 +121,10 @@ def test_the_paper_s_cells_are_found_again(model, tmp_path):
     assert (cells.reported == cells.paper).all()
     assert (cells.lenient.round(1) == cells.reported).all()
     assert len(published.differences(graded)) == 0
+    boxed = graded[graded.answer.notna()]
+    second = [audit(*pair) for pair in zip(boxed.gold, boxed.answer, strict=True)]
+    assert sum(said is not None for said in second) > 0.7 * len(boxed)
+    assert all(said in (None, "ok" if ok else "wrong") for said, ok in zip(second, boxed.strict, strict=True))
 
 
 @needs_real
