@@ -63,20 +63,24 @@ for arm in arms:
         "learning_rate = 1e-3\nthreads = 1\nlabels = ['a']",
         """
 assert learning_rate > 0, "first line\\nthe learning rate is not positive"
-folder = out / f"adapters/{conditions[0]}.s{seed}"
-folder.mkdir(parents=True, exist_ok=True)
-ids = read(f"arms/{conditions[0].split('.')[0]}.s{seed}.parquet")["id"]
-time.sleep(0.5)
-(folder / "training.json").write_text(f"{ids} {learning_rate}")
+for condition in conditions:
+    record = out / f"adapters/{condition}.s{seed}/training.json"
+    ids = read(f"arms/{condition.split('.')[0]}.s{seed}.parquet")["id"]
+    if record.exists() and record.read_text() == f"{ids} {learning_rate}":
+        continue  # the same plan, as the true notebook knows it
+    record.parent.mkdir(parents=True, exist_ok=True)
+    time.sleep(0.5)
+    record.write_text(f"{ids} {learning_rate}")
 """,
     ),
     "04_evaluation": (
         "output_dir = '../outputs/by_hand'\nbase_model = ''\nconditions = ['correct']\nseed = 0\nthreads = 1",
         """
-name = f"{conditions[0]}.s{seed}"
-trained = "" if name == "base.s0" else (out / f"adapters/{name}/training.json").read_text()
-write(f"generations/{name}.parquet", response=[trained])
-write(f"scores/{name}.parquet", condition=[conditions[0]], response=[trained])
+for condition in conditions:
+    name = f"{condition}.s{seed}"
+    trained = "" if name == "base.s0" else (out / f"adapters/{name}/training.json").read_text()
+    write(f"generations/{name}.parquet", response=[trained])
+    write(f"scores/{name}.parquet", condition=[condition], response=[trained])
 """,
     ),
     "05_analysis": (
@@ -278,6 +282,24 @@ def test_killed_twice_leaves_no_process_and_ends_in_the_same_tables(unbroken, tm
     assert tables(folder) == unbroken[2]
 
 
+def test_a_job_of_several_conditions_keeps_what_it_had_finished_when_it_was_killed(unbroken, tmp_path):
+    """And ends in the same tables as a job for each condition."""
+    folder = house(tmp_path / "house", conditions_per_job=2)
+    process, first = start(folder), folder / "outputs/mini/adapters/correct.s0/training.json"
+    assert any("03_lora_training correct and 1 more, seed 0: started" in line for line in process.stdout)
+    deadline = time.monotonic() + 60
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = first.stat().st_mtime_ns
+    status, out, err = reproduce(folder)
+    assert status == 0, err
+    assert first.stat().st_mtime_ns == before and tables(folder) == unbroken[2]
+    assert "04_evaluation correct and 1 more, seed 0: done" in out and "04_evaluation base seed 0" in out
+    assert reproduce(folder)[1].startswith("Nothing to do")
+
+
 def test_ctrl_c_ends_cleanly(tmp_path):
     process = start(house(tmp_path / "house"))
     next(process.stdout)
@@ -321,4 +343,5 @@ def test_jobs_in_words():
     assert progress.words("03_lora_training.shuffle-67.s0") == "03_lora_training shuffle-67 seed 0"
     assert progress.words("04_evaluation.correct.full.s12") == "04_evaluation correct.full seed 12"
     assert progress.words("02_perturbations.s1") == "02_perturbations seed 1"
+    assert progress.words("04_evaluation.correct+3.s1") == "04_evaluation correct and 3 more, seed 1"
     assert progress.words("05_analysis") == "05_analysis"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from helpers import conditions
 from helpers.perturbations.arms import ARMS
-from helpers.workflow import recipe
+from helpers.workflow import provenance, recipe
 from tests.support.notebooks import write_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -232,3 +232,19 @@ def test_a_recipe_may_be_a_number_a_source_have_braces_and_a_folder_spaces(tmp_p
     assert ran.returncode == 0, said
     assert "data/{name}.jsonl" in said and "outputs/2025/" in said
     assert f"exec '{python}' -m helpers.workflow.chain notebook" in said
+
+
+def test_conditions_share_a_job_where_the_recipe_says_so():
+    given = {"conditions": ["base", "correct", "wrong", "short", "correct.500m"], "models": {"500m": "a/b"}}
+    found = recipe.checked(given | {"seeds": [0, 1], "conditions_per_job": 2}, "few", NOTEBOOKS)
+    assert recipe.batches(found) == {
+        "base.s0": (["base"], 0),
+        "correct+1.s0": (["correct", "wrong"], 0), "short.s0": (["short"], 0),
+        "correct.500m.s0": (["correct.500m"], 0),
+        "correct+1.s1": (["correct", "wrong"], 1), "short.s1": (["short"], 1),
+        "correct.500m.s1": (["correct.500m"], 1),
+    }  # fmt: skip
+    assert "03_lora_training.correct+1.s1" in recipe.jobs(found)
+    assert [provenance.conditions_in(job) for job in ("a.correct+1.s1", "a.short.s0", "b")] == [2, 1, 1]
+    with pytest.raises(ValueError, match="conditions_per_job: 0"):
+        recipe.checked(given | {"conditions_per_job": 0}, "few", NOTEBOOKS)

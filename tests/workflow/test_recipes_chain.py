@@ -129,6 +129,7 @@ def house(folder: Path, name: str) -> Path:
         found["models"][size] = f"../model_{size}"
     few = [c.replace(".n250", ".n3").replace(".n5", ".n2") for c in chosen(found["conditions"])]
     found |= {"base_model": "../model", "conditions": few, "seeds": [0]}
+    found |= {"conditions_per_job": 9}  # a kernel takes longer to start than these trainings
     found["01_data_preparation"] |= {"n_traces": 8, "n_problems": 4, "n_hard": 4, "n_validation": 4}
     if "source" in found["01_data_preparation"]:
         found["01_data_preparation"]["source"] = "../traces.jsonl"
