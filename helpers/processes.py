@@ -1,4 +1,4 @@
-"""Child processes: their environment, and ending them together with their parent."""
+"""Child processes: their environment, ending them with their parent, and one place to show their progress."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import tempfile
+from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 
@@ -42,3 +44,31 @@ def socket_folder() -> tempfile.TemporaryDirectory:
     """A folder for sockets, whose paths may have 107 bytes: in /tmp where TMPDIR is too long."""
     usual = tempfile.gettempdir()
     return tempfile.TemporaryDirectory(dir=usual if len(os.fsencode(usual)) < 70 else "/tmp")
+
+
+class Place:
+    """A notebook output that is updated in place; outside a notebook, printed lines."""
+
+    def __init__(self) -> None:
+        self.handle: Any = None
+
+    def show(self, line: str, png: bytes | None = None) -> None:
+        if not in_notebook():
+            print(line, flush=True)
+            return
+        from IPython.display import display
+
+        data = {"text/plain": line} | ({"image/png": b64encode(png).decode()} if png else {})
+        if self.handle:
+            self.handle.update(data, raw=True)
+        else:
+            self.handle = display(data, raw=True, display_id=True)
+
+
+def in_notebook() -> bool:
+    """Whether this is a notebook kernel, whose outputs can be updated."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return hasattr(get_ipython(), "kernel")

@@ -30,7 +30,7 @@ from helpers.data.traces import read_table
 from helpers.files import contents, digest
 from helpers.training import models, saving
 from helpers.training.examples import bucketed, data_hash, encode, first
-from helpers.training.launch import Live, tokens_by_step
+from helpers.training.saving import Live, tokens_by_step
 
 LORA = ("rank", "alpha")
 PLAN = ("seed", "method", *LORA, "learning_rate", "epochs", "batch_size", "max_length")

@@ -1,4 +1,4 @@
-"""Training in several processes through `accelerate launch`, and the progress that a training shows.
+"""Training in several processes through `accelerate launch`.
 
     run(Job("Qwen/Qwen2.5-32B-Instruct", ...), processes=8, sharding="fsdp2")   # as finetune.train
 
@@ -8,111 +8,21 @@ weights, gradients and optimiser state in shards, by torch or by DeepSpeed.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
-from base64 import b64encode
 from collections import deque
 from dataclasses import asdict, replace
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback
-
 from helpers.conditions import nearest
-from helpers.processes import die_with_parent
+from helpers.processes import Place, die_with_parent
 
 if TYPE_CHECKING:
     from helpers.training.finetune import Job
-
-
-def tokens_by_step(lengths: list[int], batch_size: int) -> list[int]:
-    """How many tokens have been seen after each step (entry 0: before the first)."""
-    batches = [sum(lengths[k : k + batch_size]) for k in range(0, len(lengths), batch_size)]
-    return [0, *accumulate(batches)]
-
-
-class Live(TrainerCallback):
-    """Shows step, loss, tokens per second and time left every few seconds.
-
-    `tokens` comes from `tokens_by_step`: padding does not count as throughput.
-    """
-
-    def __init__(self, label: str, tokens: list[int], every: float = 10.0) -> None:
-        self.label, self.tokens, self.every = label, tokens, every
-        self.place = Place()
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.started = self.shown = time.monotonic()
-        self.first = state.global_step
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        late = time.monotonic() - self.shown > self.every
-        if state.is_world_process_zero and logs and "loss" in logs and late:
-            self.shown, line = time.monotonic(), self.line(state, logs["loss"])
-            self.place.show(line, picture(line, state.log_history) if in_notebook() else None)
-
-    def on_train_end(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            self.place.show(self.line(state, None))
-
-    def line(self, state, loss: float | None) -> str:
-        """The state of the training as one line; without a loss, the summary at its end."""
-        passed = time.monotonic() - self.started
-        rate = (self.tokens[state.global_step] - self.tokens[self.first]) / max(passed, 1e-9)
-        if loss is None:
-            return f"{self.label}: {state.global_step} steps in {passed:.0f} s, {rate:,.0f} tokens/s"
-        left = (self.tokens[-1] - self.tokens[state.global_step]) / max(rate, 1e-9)
-        at = f"{self.label}: step {state.global_step}/{state.max_steps}, loss {loss:.3f}"
-        return f"{at}, {rate:,.0f} tokens/s, {left:.0f} s left"
-
-
-class Place:
-    """A notebook output that is updated in place; outside a notebook, printed lines."""
-
-    def __init__(self) -> None:
-        self.handle: Any = None
-
-    def show(self, line: str, png: bytes | None = None) -> None:
-        if not in_notebook():
-            print(line, flush=True)
-            return
-        from IPython.display import display
-
-        data = {"text/plain": line} | ({"image/png": b64encode(png).decode()} if png else {})
-        if self.handle:
-            self.handle.update(data, raw=True)
-        else:
-            self.handle = display(data, raw=True, display_id=True)
-
-
-def in_notebook() -> bool:
-    """Whether this is a notebook kernel, whose outputs can be updated."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return hasattr(get_ipython(), "kernel")
-
-
-def picture(title: str, history: list[dict]) -> bytes:
-    """The loss so far as a PNG."""
-    from matplotlib.figure import Figure
-
-    rows = [(row["step"], row["loss"]) for row in history if "loss" in row]
-    figure = Figure(figsize=(6, 2.2), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(*zip(*rows, strict=True))
-    axes.set(xlabel="step", ylabel="loss (nats per token)")
-    axes.set_title(title, fontsize=9, loc="left")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=80)
-    return file.getvalue()
 
 
 ROOT = Path(__file__).parents[2]
