@@ -18,11 +18,11 @@ def write_notebook(path: Path, *cells: str) -> Path:
     return path
 
 
-def run_here(name: str, **parameters: object) -> dict[str, object]:
-    """Run a notebook's code cells in this process, with notebooks/ as working folder; what they defined."""
-    cells = [c for c in nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells if c.cell_type == "code"]
+def run_here(name: str, folder: Path = NOTEBOOKS, **parameters: object) -> dict[str, object]:
+    """Run a notebook's code cells in this process, in its own folder; what they defined."""
+    cells = [c for c in nbformat.read(folder / f"{name}.ipynb", 4).cells if c.cell_type == "code"]
     space: dict[str, object] = {"display": lambda *_: None}
-    with contextlib.chdir(NOTEBOOKS):
+    with contextlib.chdir(folder):
         for cell in cells:
             exec(compile(cell.source, name, "exec"), space)
             if "parameters" in cell.metadata.get("tags", []):
