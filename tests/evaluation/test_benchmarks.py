@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from helpers.evaluation import benchmarks, livecodebench
+from helpers.evaluation import benchmarks
 
 # The private tests of a problem as LiveCodeBench packs them, from issue 33 of its repository.
 PACKED = (
@@ -176,7 +176,7 @@ def test_private_tests_that_are_something_else_are_refused(text):
 
 
 def test_a_bomb_in_the_private_tests_is_not_unpacked(monkeypatch):
-    monkeypatch.setattr(livecodebench, "LARGEST", 1 << 20)
+    monkeypatch.setattr(benchmarks, "LARGEST", 1 << 20)
     packed = base64.b64encode(zlib.compress(pickle.dumps("x" * (1 << 22)))).decode()
     with pytest.raises(ValueError, match="larger than"):
         benchmarks.tests_of(packed)

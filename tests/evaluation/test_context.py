@@ -146,7 +146,7 @@ def test_the_vllm_engine_stays_within_the_positions_and_knows_every_end(short, m
     seen, out = {}, io.BytesIO()
     fake_vllm(monkeypatch, seen)
     request = {"system": None, "adapter": None, "max_new_tokens": 500, "temperature": 0, "sample_seed": 1}
-    asked = [request | {"number": i, "problem": TEXTS[1] * n} for i, n in enumerate((1, 9))]
+    asked = [request | {"number": i, "prompt": TEXTS[1] * n} for i, n in enumerate((1, 9))]
     vllm_engine.work({"model": str(short), "tensor_parallel": 1, "options": {}, "requests": asked}, out)
     note, *lines = out.getvalue().splitlines()
     assert note.startswith(vllm_engine.NOTE) and b"2 of 2 responses are capped" in note
