@@ -2,7 +2,7 @@
 
 digest({"rank": 32, "seed": 0})     # "1f0c...": the same for the same values, in any order of the keys
 contents("base_model")              # the same wherever the folder is moved or copied
-with whole("results/grid.csv") as path: ...
+with atomic("results/grid.csv") as path: ...
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 
 @contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic(path: str | Path) -> Iterator[Path]:
     """A path to write to; what is there at the end of the block becomes the file, after an error nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file, complete or not at all."""
-    with whole(path) as partial:
+    with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

@@ -28,7 +28,7 @@ from helpers.answers.boxed import final_answer
 from helpers.data.keywords import count_keywords
 from helpers.evaluation.benchmarks import as_text
 from helpers.evaluation.grading import STATUSES, grade
-from helpers.files import whole
+from helpers.files import atomic
 
 COMMIT = "9a750c725525201a16bcb2df386495da61371577"  # of the branch `corrupt`
 SOURCE = (
@@ -95,7 +95,7 @@ def download(folder: str | Path, models: list[str], source: str = SOURCE.format(
                         f"{url} cannot be reached ({error.reason}): "
                         f"set download = False to read what is in {folder}"
                     ) from None
-                with whole(path) as partial:
+                with atomic(path) as partial:
                     partial.write_bytes(data)
     return absent
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from helpers.answers.boxed import PLACEHOLDER, boxes
-from helpers.files import whole
+from helpers.files import atomic
 
 SEPARATOR = "\n\n"
 THINK, END_THINK = "<think>", "</think>"
@@ -181,7 +181,7 @@ def boxed_irregularities(solution: str) -> tuple[str, ...]:
 
 def write_table(table: pa.Table, path: str | Path) -> None:
     """Write a Parquet file that is either complete or not there."""
-    with whole(path) as partial:
+    with atomic(path) as partial:
         pq.write_table(table, partial)
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from helpers.conditions import run_of
 from helpers.data.traces import Trace
-from helpers.files import whole
+from helpers.files import atomic
 from helpers.perturbations.arms import PARTS, Perturbed, perturb
 
 ORIGIN = pa.struct([("change", pa.string()), ("trace", pa.string()), ("index", pa.int32())])
@@ -53,7 +53,7 @@ def write_arm(perturbed: Iterable[Perturbed], path: str | Path) -> int:
     At most `ROWS` perturbed traces are in memory at a time.
     """
     rows, rest = 0, iter(perturbed)
-    with whole(path) as partial, pq.ParquetWriter(partial, SCHEMA) as writer:
+    with atomic(path) as partial, pq.ParquetWriter(partial, SCHEMA) as writer:
         while part := list(islice(rest, ROWS)):
             writer.write_table(arm_table(part))
             rows += len(part)

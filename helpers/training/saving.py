@@ -106,7 +106,7 @@ def last_complete(folder: Path) -> Path | None:
     for path in found:
         if not (reason := fault(path)):
             return path
-        warnings.warn(f"{path} is not whole, {reason}: an earlier one is used", stacklevel=2)
+        warnings.warn(f"{path} is not complete ({reason}): an earlier one is used", stacklevel=2)
         shutil.rmtree(path)
     return None
 

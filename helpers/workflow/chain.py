@@ -98,7 +98,7 @@ def check_tables(out: Path) -> None:
         except (ValueError, OSError) as error:
             reason = str(error).splitlines()[0].split(". ")[0]
             raise ValueError(
-                f"{path} is not a whole Parquet file ({reason}): delete it and run again, "
+                f"{path} is not a complete Parquet file ({reason}): delete it and run again, "
                 f"and what depends on it is made again"
             ) from error
 

@@ -18,11 +18,11 @@ def write_notebook(path: Path, *cells: str) -> Path:
     return path
 
 
-def run_here(name: str, folder: Path = NOTEBOOKS, **parameters: object) -> dict[str, object]:
+def run_here(name: str, notebooks: Path = NOTEBOOKS, /, **parameters: object) -> dict[str, object]:
     """Run a notebook's code cells in this process, in its own folder; what they defined."""
-    cells = [c for c in nbformat.read(folder / f"{name}.ipynb", 4).cells if c.cell_type == "code"]
+    cells = [c for c in nbformat.read(notebooks / f"{name}.ipynb", 4).cells if c.cell_type == "code"]
     space: dict[str, object] = {"display": lambda *_: None}
-    with contextlib.chdir(folder):
+    with contextlib.chdir(notebooks):
         for cell in cells:
             exec(compile(cell.source, name, "exec"), space)
             if "parameters" in cell.metadata.get("tags", []):

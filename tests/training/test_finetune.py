@@ -244,7 +244,7 @@ def test_a_truncated_newest_checkpoint_is_passed_over_with_a_warning(job, monkey
         finetune.train(finetune.Job(**again))
     path = newest(job) / name
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.warns(UserWarning, match=f"checkpoint-30 is not whole, {name} has"):
+    with pytest.warns(UserWarning, match=f"checkpoint-30 is not complete .{name} has"):
         finetune.train(finetune.Job(**again))
     assert equal(trained_weights(again["folder"]), weights)
 

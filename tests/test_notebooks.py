@@ -1,0 +1,45 @@
+"""The notebooks that no recipe runs, from top to bottom with their defaults."""
+
+import json
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+from tests.support.notebooks import run_here
+
+ROOT = Path(__file__).parents[1]
+REAL = next(
+    (p for p in (ROOT.parent / "shared" / "real", ROOT.parent.parent / "shared" / "real") if p.is_dir()), None
+)
+
+
+@pytest.fixture(autouse=True)
+def no_window():
+    matplotlib.use("agg")
+    yield
+    matplotlib.pyplot.close("all")
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "A2_traces_of_your_own"])
+def test_a_notebook_runs_with_its_defaults(name):
+    run_here(name)
+
+
+def test_traces_of_your_own_are_written_where_notebook_02_reads_them(tmp_path):
+    thought = "<think>\nI add. Wait, again.\n\nSo it is {n}.\n</think>\n\nIt is \\boxed{{{n}}}."
+    rows = [{"problem": f"What is {i}+3?", "response": thought.format(n=i + 3)} for i in range(9)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = run_here("A2_traces_of_your_own", output_dir=str(tmp_path), source=str(tmp_path / "mine.jsonl"),
+                     steps_by="paragraphs")  # fmt: skip
+    assert found["card"]["rows"] == 9 and not found["card"]["set aside"]
+    run_here("02_perturbations", output_dir=str(tmp_path), arms=["shuffle-100"], measured=9)
+    assert (tmp_path / "arms" / "shuffle-100.s0.parquet").exists()
+
+
+@pytest.mark.skipif(REAL is None, reason="the published generations are not beside the checkout")
+def test_the_published_outputs_are_graded_again():
+    found = run_here(
+        "06_published_outputs", folder=str(REAL / "published"), download=False, checkpoints=False
+    )
+    assert len(found["graded"]) == 1955
