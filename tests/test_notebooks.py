@@ -1,17 +1,12 @@
 """The notebooks that no recipe runs, from top to bottom with their defaults."""
 
 import json
-from pathlib import Path
 
 import matplotlib
 import pytest
 
 from tests.support.notebooks import run_here
-
-ROOT = Path(__file__).parents[1]
-REAL = next(
-    (p for p in (ROOT.parent / "shared" / "real", ROOT.parent.parent / "shared" / "real") if p.is_dir()), None
-)
+from tests.support.real import REAL, needs_real
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +32,7 @@ def test_traces_of_your_own_are_written_where_notebook_02_reads_them(tmp_path):
     assert (tmp_path / "arms" / "shuffle-100.s0.parquet").exists()
 
 
-@pytest.mark.skipif(REAL is None, reason="the published generations are not beside the checkout")
+@needs_real
 def test_the_published_outputs_are_graded_again():
     found = run_here(
         "06_published_outputs", folder=str(REAL / "published"), download=False, checkpoints=False

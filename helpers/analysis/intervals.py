@@ -18,7 +18,7 @@ the normal quantile and that of t with seeds - 1 degrees of freedom, at the seed
 the power of 1.8 for 95% and 1.9 for 90%, which was chosen so that normal data and 3 seeds are covered within
 about a point. (A power of 2 is linear in 1 / Satterthwaite's degrees of freedom.) Beyond 95% the power falls
 towards 1, which is never too narrow: corrections for many tests need quantiles far out. With 16 seeds both
-quantiles agree.
+cover 94 to 96%.
 
 Half a problem more on each side keeps intervals honest where problems are few or all alike (Agresti and Min,
 2005).

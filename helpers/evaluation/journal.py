@@ -17,7 +17,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,10 @@ class Request:
     sample_seed: int
     max_new_tokens: int
     temperature: float
-    key: str = ""
-    problem: str = ""
-    answer: str = ""
-    tolerance: float = 0.0
+    key: str
+    problem: str
+    answer: str
+    tolerance: float
 
     @property
     def run(self) -> str:
@@ -91,13 +91,12 @@ def requests(
     for row in problems.to_pylist():
         entry = json.loads(row["answer"])["entry"] if benchmark.startswith("livecodebench") else None
         for sample in range(samples):
-            asked = Request(
+            asked = (
                 condition, seed, benchmark, row["id"], prompt(benchmark, row["problem"], entry), system,
                 sample, digest([benchmark, row["id"], sample], 4), max_new_tokens, temperature,
             )  # fmt: skip
-            key = digest([model, *astuple(asked)[:10]], 12)
-            graded = {name: row[name] for name in ("problem", "answer", "tolerance") if row.get(name)}
-            made.append(replace(asked, key=key, **graded))
+            key = digest([model, *asked], 12)
+            made.append(Request(*asked, key, row["problem"], row["answer"], row.get("tolerance") or 0.0))
     return made
 
 
@@ -118,6 +117,7 @@ def answer(
     once. Responses stored under the same plan are kept; a line per condition says what is left to ask for.
     """
     folder, todo = out / "generations", {}
+    paths = {c: folder / f"{run_of(c, seed)}.parquet" for c in conditions}
     for condition in conditions:
         model = f"{name} {fingerprint(base_model, out / 'adapters', condition, seed)}"
         asked = [
@@ -129,8 +129,8 @@ def answer(
         responses = iter(complete([r for c in group for r in todo[c]], engine, folder))
         for condition in group:
             found = [next(responses) for _ in todo[condition]]
-            store(todo[condition], found, folder / f"{run_of(condition, seed)}.parquet")
-    return {c: folder / f"{run_of(c, seed)}.parquet" for c in conditions}
+            store(todo[condition], found, paths[condition])
+    return paths
 
 
 def fingerprint(base_model: str, adapters: str | Path, condition: str, seed: int) -> str:

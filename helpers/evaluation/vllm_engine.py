@@ -28,8 +28,8 @@ import torch
 from helpers.conditions import parse, run_of
 from helpers.evaluation.context import capped, positions, rooms
 from helpers.evaluation.journal import Request, Response
+from helpers.training import models
 from helpers.training.memory import config_of
-from helpers.training.models import prompt_text
 
 ROOT = Path(__file__).parents[2]
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's choices of max_lora_rank; newer versions have 1, too
@@ -72,8 +72,6 @@ def respond(
 def merge_adapter(base_model: str, adapter: str, folder: str) -> None:
     """Write the base model with a LoRA adapter merged into it, and its tokenizer."""
     from peft import PeftModel
-
-    from helpers.training import models
 
     model, tokenizer = models.load(base_model)
     PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(folder)
@@ -182,11 +180,9 @@ def work(job: dict[str, Any], answers: Any) -> None:
     from vllm.lora.request import LoRARequest
     from vllm.sampling_params import RequestOutputKind
 
-    from helpers.training import models
-
     requests = job["requests"]
     tokenizer = models.tokenizer_of(job["model"])
-    texts = [prompt_text(tokenizer, r["prompt"], r["system"]) for r in requests]
+    texts = [models.prompt_text(tokenizer, r["prompt"], r["system"]) for r in requests]
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     adapters = sorted({r["adapter"] for r in requests if r["adapter"]})
     ranks = [json.loads(Path(a, "adapter_config.json").read_text())["r"] for a in adapters]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import re
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
+from helpers.files import digest
 from helpers.training.models import prompt_text
 
 
@@ -88,7 +87,7 @@ def bucketed(lengths: list[int], batch_size: int, epochs: int, seed: int) -> lis
 
 def data_hash(problems: list[str], responses: list[str]) -> str:
     """SHA-256 of the texts that are trained on, whatever file they are in."""
-    return hashlib.sha256(json.dumps([problems, responses]).encode()).hexdigest()
+    return digest([problems, responses], 32)
 
 
 def first(values: list, n: int) -> list:

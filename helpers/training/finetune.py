@@ -30,7 +30,6 @@ from helpers.data.traces import read_table
 from helpers.files import contents, digest
 from helpers.training import models, saving
 from helpers.training.examples import bucketed, data_hash, encode, first
-from helpers.training.saving import Live, tokens_by_step
 
 LORA = ("rank", "alpha")
 PLAN = ("seed", "method", *LORA, "learning_rate", "epochs", "batch_size", "max_length")
@@ -179,7 +178,8 @@ def fit(
     clock = saving.Clock(saving.seconds(resume))
     trainer.add_callback(clock)
     if label:
-        trainer.add_callback(Live(label, tokens_by_step([lengths[i] for i in order], batch_size)))
+        seen = saving.tokens_by_step([lengths[i] for i in order], batch_size)
+        trainer.add_callback(saving.Live(label, seen))
     trained_parameters = sum(getattr(p, "ds_numel", p.numel()) for p in trained)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if weights:
@@ -198,11 +198,11 @@ def texts(arm: str | Path, traces: int = 0) -> tuple[list[str], list[str]]:
     return first(table["problem"].to_pylist(), traces), first(table["response"].to_pylist(), traces)
 
 
-def plan_of(job: Job) -> dict[str, Any]:
+def plan_of(job: Job, problems: list[str], responses: list[str]) -> dict[str, Any]:
     """All that trained weights depend on: the base model's files, the texts and the settings in `PLAN`."""
     wanted = {name: getattr(job, name) for name in PLAN if name not in LORA or job.method != "full"}
     wanted |= {"learning_rate": float(job.learning_rate)}  # 1 and 1.0 are the same rate
-    return wanted | {"base model": contents(job.base_model), "data": data_hash(*texts(job.arm, job.traces))}
+    return wanted | {"base model": contents(job.base_model), "data": data_hash(problems, responses)}
 
 
 def is_trained(job: Job) -> bool:
@@ -217,7 +217,7 @@ def is_trained(job: Job) -> bool:
         old = json.loads(path.read_text()).get("plan") or {}
     except (ValueError, AttributeError):
         old = {}
-    plan = plan_of(job)
+    plan = plan_of(job, *texts(job.arm, job.traces))
     if digest(old) == digest(plan):
         print(f"{job.condition}: already trained, {job.folder}")
         return True
@@ -233,8 +233,8 @@ def train(job: Job) -> dict[str, Any]:
     Checkpoints go to OUT/checkpoints and are removed at the end. After a kill, another call resumes from the
     last complete one.
     """
-    folder, plan = Path(job.folder), plan_of(job)
-    problems, responses = texts(job.arm, job.traces)
+    folder, (problems, responses) = Path(job.folder), texts(job.arm, job.traces)
+    plan = plan_of(job, problems, responses)
     tokenizer = models.tokenizer_of(job.base_model)
     rows, cut = encode(tokenizer, problems, responses, job.max_length)
     main = int(os.environ.get("RANK", "0")) == 0

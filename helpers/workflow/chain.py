@@ -66,9 +66,8 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
         manifest = out / "results" / "manifest.json"
         if progress.finished or not manifest.exists():
             provenance.write(recipe, out, cores, time.monotonic() - progress.started)
-            from helpers.analysis.report import (
-                write_report,  # imported late: jobs start faster without pandas
-            )
+            # imported late: jobs start faster without pandas
+            from helpers.analysis.report import write_report
 
             write_report(out)  # again, now that there is a manifest
     report = out / "results" / "report.html"
@@ -103,13 +102,7 @@ def check_tables(out: Path) -> None:
             ) from error
 
 
-def run_stage(
-    config: list[str],
-    recipe: dict[str, Any],
-    target: str,
-    cores: int,
-    progress: Progress,
-) -> int:
+def run_stage(config: list[str], recipe: dict[str, Any], target: str, cores: int, progress: Progress) -> int:
     """Let Snakemake make a target, feeding its output to `progress`; returns its exit status."""
     out = Path("outputs", recipe["recipe"])
     first = [run for run in recipes.runs(recipe) if run in ("base.s0", run_of("correct", recipe["seeds"][0]))]

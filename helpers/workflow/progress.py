@@ -39,7 +39,8 @@ class Progress:
     def read(self, line: str) -> None:
         """Take in one line of Snakemake's output."""
         if match := re.fullmatch(r"(\S+) +1\s*", line):
-            self.ahead |= {self.jobs[match[1]]} if match[1] in self.jobs and not self.running else set()
+            if match[1] in self.jobs and not self.running:
+                self.ahead.add(self.jobs[match[1]])
         elif line.startswith(EVENT):
             event = json.loads(line.removeprefix(EVENT))
             getattr(self, event.pop("event"))(**event)

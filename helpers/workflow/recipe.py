@@ -35,8 +35,7 @@ NOTEBOOKS = ("01_data_preparation", "02_perturbations", "03_lora_training", "04_
 # Top-level keys with their defaults, which also give the types; `conditions` has to be there.
 TOP: dict[str, Any] = {
     "recipe": "", "about": "", "conditions": [""], "seeds": [0], "base_model": "../base_model", "models": {},
-    "more_seeds": {}, "conditions_per_job": 1,
-}  # fmt: skip
+    "more_seeds": {}, "conditions_per_job": 1}  # fmt: skip
 FROM_THE_TOP = {"output_dir", "base_model", "conditions", "arms", "seed", "seeds", "more_seeds"}
 
 
@@ -212,13 +211,16 @@ def check_type(key: str, value: Any, example: Any) -> None:
 
 def is_number(text: Any) -> bool:
     """Whether Python reads a text as a number, although YAML did not."""
-    return isinstance(text, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
+    try:
+        return isinstance(text, str) and float(text) is not None
+    except ValueError:
+        return False
 
 
 def describe(value: Any) -> str:
     """A value's type in words."""
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-    names |= {dict: "a mapping"}
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list",
+             dict: "a mapping"}  # fmt: skip
     return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
 
 

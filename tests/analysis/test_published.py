@@ -9,12 +9,9 @@ import pytest
 
 from helpers.analysis import intervals, published
 from tests.support.audit import audit
+from tests.support.real import REAL, needs_real
 
 ROOT = Path(__file__).parents[2]
-REAL = next(
-    (p for p in (ROOT.parent / "shared" / "real", ROOT.parent.parent / "shared" / "real") if p.is_dir()), None
-)
-needs_real = pytest.mark.skipif(REAL is None, reason="the published generations are not beside the checkout")
 PAPER = json.loads((ROOT / "helpers" / "analysis" / "paper_tables.json").read_text())
 
 

@@ -20,12 +20,9 @@ from helpers.answers.boxed import final_answer
 from helpers.data.filters import blocks, leak, plain_words
 from helpers.evaluation import benchmarks, grading
 from tests.support.audit import audit
+from tests.support.real import REAL, needs_real
 
 ROOT = Path(__file__).parents[2]
-REAL = next(
-    (p for p in (ROOT.parent / "shared" / "real", ROOT.parent.parent / "shared" / "real") if p.is_dir()), None
-)
-needs_real = pytest.mark.skipif(REAL is None, reason="the real benchmarks are not beside the checkout")
 PAIRS = [
     line.split("\t")
     for line in (Path(__file__).with_name("answer_pairs.tsv")).read_text().splitlines()

@@ -92,7 +92,7 @@ def job(made, tmp_path):
 
 
 def planned(job):
-    return finetune.plan_of(finetune.Job(**job))
+    return finetune.plan_of(finetune.Job(**job), *finetune.texts(job["arm"], job["traces"]))
 
 
 CHANGES = {
