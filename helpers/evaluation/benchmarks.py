@@ -9,7 +9,7 @@ Every revision is a commit of the data set's repository, so changes there change
 Lines or Parquet, in the data set's own columns or those of the authors' harness) replaces it where there is
 no network. LiveCodeBench's private tests are JSON in a pickle in zlib in base64. A pickle is a program, so
 its opcodes are read and none is executed. Not covered: the puzzles (notebook 01); MMLU, ARC-Challenge, IFEval
-and MGSM (lm-evaluation-harness, see README).
+and MGSM (lm-evaluation-harness, see notebooks/recipes/README.md).
 """
 
 from __future__ import annotations

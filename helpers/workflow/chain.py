@@ -58,6 +58,8 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
     with locked(out / ".lock"):
         check_tables(out)
         progress = Progress(recipe, out, cores)
+        if plan := progress.plan(recipe, out):
+            print(plan, flush=True)
         (out / "chain.log").unlink(missing_ok=True)
         for target in ("arms", "all"):
             if run_stage(config, recipe, target, cores, progress):

@@ -36,6 +36,19 @@ class Progress:
         self.failures: list[str] = []
         self.started = time.monotonic()
 
+    def plan(self, recipe: dict[str, Any], out: Path) -> str:
+        """What the run will do, in one line; empty if nothing is left."""
+        if not self.ahead:
+            return ""
+        seeds = sorted(set(recipes.all_seeds(recipe)))
+        words = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+        takes = self.left() or "; the first ones will tell how long it takes"
+        conditions, left = len(recipe["conditions"]), len(self.ahead)
+        return (
+            f"{recipe['recipe']}: {conditions} conditions, {words}, {left} notebooks to run{takes}. "
+            f"Results go to {out}/results. Interrupted, the next call goes on from there."
+        )
+
     def read(self, line: str) -> None:
         """Take in one line of Snakemake's output."""
         if match := re.fullmatch(r"(\S+) +1\s*", line):

@@ -1,16 +1,15 @@
-"""Reference results: a run's tables and scores kept in git, and README's tables made from them.
+"""Reference results: a run's tables and scores kept in git, and the pages that show them.
 
     python -m helpers.workflow.reference laptop            # from outputs/laptop/results
     python -m helpers.workflow.reference laptop --rebuild  # again, from what is kept
 
-Both update README.
+Both write the tables in the run's README and the six lines in the project's.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -22,11 +21,21 @@ import pyarrow as pa
 from helpers.analysis.report import number
 from helpers.analysis.tables import read_csv, seed_counts
 from helpers.data.traces import read_table, write_table
+from helpers.files import write_text
+from helpers.workflow.front import between
 from helpers.workflow.recipe import runs
 
 # What a run's results are made from, in addition to its scores.
-SOURCES = ("arms.csv", "training.csv", "trace.parquet", "manifest.json")
-MARKS = "<!-- results -->", "<!-- /results -->"
+SOURCES = ("arms.csv", "training.csv", "trace.parquet", "explorer.html", "manifest.json")
+# The six arms in the project's README, content first.
+HEADLINE = {
+    "wrong": "wrong answers, and the slips that lead to them",
+    "digits-50": "half of the digits random",
+    "keywords-100": "no reflection keywords",
+    "shuffle-67": "two thirds of the steps shuffled",
+    "delete-67": "two thirds of the steps deleted",
+    "insert-67": "two thirds of the steps from other traces",
+}
 
 
 def keep(recipe: str, root: Path = Path()) -> Path:
@@ -39,8 +48,10 @@ def keep(recipe: str, root: Path = Path()) -> Path:
         raise ValueError(f"{source} holds no finished run: run `make reproduce RECIPE={recipe}` first")
     ran = runs(json.loads((source / "manifest.json").read_text())["parameters"])
     scores = [read_table(source.parent / "scores" / f"{run}.parquet") for run in ran]
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(source, kept, ignore=shutil.ignore_patterns("*.html", "*.png"))
+    for path in kept.glob("*"):
+        if path.name not in ("README.md", "notebooks"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(source, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("report.html", "*.png"))
     write_table(pa.concat_tables(scores), kept / "scores.parquet")
     return kept
 
@@ -82,7 +93,7 @@ def interval(row: pd.Series, value: str, form: str = ".1f") -> str:
 
 
 def results(folder: Path) -> str:
-    """README's results: one row per condition with both benchmarks and the paper, then the claims."""
+    """The run's page: one row per condition with both benchmarks and the paper, then the claims."""
     grid = read_csv(folder / "grid.csv").set_index(["benchmark", "condition"])
     differences = read_csv(folder / "differences.csv").set_index(["benchmark", "condition"])
     claims = read_csv(folder / "claims.csv")
@@ -111,7 +122,7 @@ def results(folder: Path) -> str:
         )
     lines += [
         "",
-        f"![Difference to correct]({(folder / 'figures' / 'difference_to_correct.svg').as_posix()})",
+        "![Difference to correct](figures/difference_to_correct.svg)",
         "",
         f"The claims on `{usual}`, by rules fixed beforehand in `helpers/analysis/claims.yaml` († later), "
         "and by the same rules the paper's tables, with binomial intervals for its single greedy runs:",
@@ -129,12 +140,32 @@ def results(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def write_readme(folder: Path, readme: Path) -> None:
-    """Put the results of a reference folder between README's marks."""
-    text = readme.read_text()
-    pattern = re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1])
-    block = f"{MARKS[0]}\n{results(folder)}\n{MARKS[1]}"
-    readme.write_text(re.sub(pattern, lambda _: block, text, flags=re.DOTALL))
+def headline(folder: Path) -> str:
+    """The project's README: what six arms cost here and in the paper, on the first benchmark."""
+    grid, differences = (read_csv(folder / f"{name}.csv") for name in ("grid", "differences"))
+    usual = grid.benchmark.iloc[0]
+    cells = grid[grid.benchmark == usual].set_index("condition")
+    costs = differences[differences.benchmark == usual].set_index("condition")
+    lines = [
+        f"The untouched model solves {number(cells.accuracy['base'])}% of {int(cells.problems.iloc[0])} new "
+        f"puzzles, and {interval(cells.loc['correct'], 'accuracy')}% after training on correct traces. "
+        "The table has the change in points when these are perturbed, with 95% intervals over problems and "
+        f"{int(costs.seeds.min())} or more training seeds:",
+        "",
+        "| the demonstrations have | arm | here | in the paper |",
+        "|---|---|---|---|",
+    ]
+    for arm, words in HEADLINE.items():
+        cost = costs.loc[arm]
+        here, there = interval(cost, "difference", "+.1f"), number(cost.paper_difference, "+.1f")
+        lines.append(f"| {words} | `{arm}` | {here} | {there} |")
+    return "\n".join(lines)
+
+
+def write_pages(folder: Path, readme: Path) -> None:
+    """Put a reference folder's results between the marks of its own README and of the project's."""
+    for path, block in ((folder / "README.md", results(folder)), (readme, headline(folder))):
+        write_text(path, between(path.read_text(), "results", block))
 
 
 if __name__ == "__main__":
@@ -149,6 +180,6 @@ if __name__ == "__main__":
         if not asked.rebuild:
             keep(asked.recipe)
         print("report:", rebuild(folder))
-        write_readme(folder, Path("README.md"))
+        write_pages(folder, Path("README.md"))
     except (ValueError, FileNotFoundError) as error:
         sys.exit(str(error))

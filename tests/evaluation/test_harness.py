@@ -1,4 +1,4 @@
-"""README's command for lm-evaluation-harness, where that is installed, on a small adapter."""
+"""The recipes page's command for lm-evaluation-harness, where that is installed, on a small adapter."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM
 from tests.support import tiny
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "notebooks" / "recipes" / "README.md"
 LANGUAGES = ("bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh")
 
 
@@ -35,7 +36,7 @@ def data_set(folder: Path, splits: list[str], rows: dict[str, list[dict]]) -> No
 
 
 @pytest.mark.timeout(900)
-def test_readme_s_command_evaluates_an_adapter(tmp_path):
+def test_the_page_s_command_evaluates_an_adapter(tmp_path):
     """Its own tasks, on local data sets of the true names and columns, found in the working folder."""
     pytest.importorskip("lm_eval", reason="needs pip install -e '.[harness]'")
     model = tiny.qwen(tmp_path / "model", ["Question: which number is 2 more than 5? Answer: 7"])
@@ -49,7 +50,7 @@ def test_readme_s_command_evaluates_an_adapter(tmp_path):
     sums = [{"question": f"What is {i}+2?", "answer": None, "answer_number": i + 2} for i in range(3)]
     data_set(tmp_path / "allenai" / "ai2_arc", ["train", "validation", "test"], {"ARC-Challenge": arc})
     data_set(tmp_path / "juletxara" / "mgsm", ["train", "test"], dict.fromkeys(LANGUAGES, sums))
-    command = re.search(r"^\.venv/bin/lm_eval .*?[^\\]$", (ROOT / "README.md").read_text(), re.M | re.S)[0]
+    command = re.search(r"^\.venv/bin/lm_eval .*?[^\\]$", PAGE.read_text(), re.M | re.S)[0]
     command = re.sub(r"pretrained=[^,]*,peft=[^,]*", "pretrained=model,peft=adapter", command)
     command = command.replace(".venv/bin/lm_eval", f"{sys.executable} -m lm_eval").replace("mmlu,", "")
     command = command.replace("ifeval,", "") + " --limit 2 --output_path found --device cpu"

@@ -2,8 +2,12 @@
 
 import contextlib
 from pathlib import Path
+from unittest import mock
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
+
+from helpers.perturbations.arms import PERTURBATIONS
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -22,9 +26,10 @@ def run_here(name: str, notebooks: Path = NOTEBOOKS, /, **parameters: object) ->
     """Run a notebook's code cells in this process, in its own folder; what they defined."""
     cells = [c for c in nbformat.read(notebooks / f"{name}.ipynb", 4).cells if c.cell_type == "code"]
     space: dict[str, object] = {"display": lambda *_: None}
-    with contextlib.chdir(notebooks):
+    transform = TransformerManager().transform_cell
+    with contextlib.chdir(notebooks), mock.patch.dict(PERTURBATIONS):  # notebook 02 adds an arm of its own
         for cell in cells:
-            exec(compile(cell.source, name, "exec"), space)
+            exec(compile(transform(cell.source), name, "exec"), space)
             if "parameters" in cell.metadata.get("tags", []):
                 unknown = parameters.keys() - space.keys()
                 assert not unknown, f"{name} has no parameter {unknown}"

@@ -1,4 +1,4 @@
-"""Reference results: the README shows the committed tables, and a run is kept whole or refused."""
+"""Reference results: the pages show the committed tables, and a run is kept whole or refused."""
 
 import json
 import shutil
@@ -24,12 +24,13 @@ def kept() -> Path:
     return LAPTOP.relative_to(Path.cwd())
 
 
-def test_the_readme_shows_the_committed_results(kept):
-    assert reference.results(kept) in (ROOT / "README.md").read_text()
+def test_the_pages_show_the_committed_results(kept):
+    assert reference.results(kept) in (kept / "README.md").read_text()
+    assert reference.headline(kept) in (ROOT / "README.md").read_text()
 
 
-def test_what_the_readme_says_of_seeds_follows_from_the_committed_scores(kept):
-    text = " ".join((ROOT / "README.md").read_text().split())
+def test_what_the_page_says_of_seeds_follows_from_the_committed_scores(kept):
+    text = " ".join((kept / "README.md").read_text().split())
     everything = tables.read_csv(kept / "differences.csv")
     hard = everything.query("benchmark == 'countdown-hard'").minimum_detectable.max()
     assert f"on `countdown-hard` it is at most {hard:.1f}" in text
@@ -64,7 +65,7 @@ def test_the_committed_manifest_and_recipe_say_what_was_run(kept):
     found = recipe.load(str(kept / "recipe.yaml"))
     assert found == {"conditions_per_job": 1} | manifest["parameters"]
     hours = manifest["total_seconds"] / manifest["machine"]["cores"] / 3600
-    assert f"in about {hours:.0f} hours on two cores" in " ".join((ROOT / "README.md").read_text().split())
+    assert f"in about {hours:.0f} hours on two cores" in " ".join((kept / "README.md").read_text().split())
     assert found | {"seeds": [0], "more_seeds": {}, "conditions_per_job": 4} == recipe.load("laptop")
     rows = read_table(kept / "scores.parquet").to_pandas()
     assert set(recipe.runs(found)) == set(rows.condition + ".s" + rows.seed.astype(str))
@@ -115,7 +116,7 @@ def test_a_changed_result_is_noticed(kept, tmp_path):
     cells = grid[1].split(",")
     cells[4] = "99.99"
     (copy / "grid.csv").write_text("\n".join([grid[0], ",".join(cells), *grid[2:]]) + "\n")
-    assert reference.results(copy) not in (ROOT / "README.md").read_text()
+    assert reference.results(copy) not in (kept / "README.md").read_text()
 
 
 def test_an_unfinished_run_is_not_kept(tmp_path):

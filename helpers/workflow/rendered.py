@@ -1,0 +1,115 @@
+"""The executed notebooks of a reference run, kept in git so that a reader on the web sees them with results.
+
+    python -m helpers.workflow.rendered laptop    # after `make reproduce`; about two minutes
+
+01 to 04 are those of a finished run, the batch of `correct` for 03 and 04. 05 is run on the committed scores
+and the run's models and responses; 00 and 06 are run as they are. Only a run whose scores are the committed
+ones is taken, and 05 has to make the committed tables.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from helpers.data.traces import read_table
+from helpers.files import write_text
+from helpers.workflow import recipe
+from helpers.workflow.reference import SOURCES
+
+PUBLISHED = "../outputs/published"  # where notebook 06 finds or puts the authors' responses
+
+
+def jobs_shown(found: dict[str, Any]) -> dict[str, str]:
+    """The executed notebook of a run that shows each of 01 to 04: those of `correct` with the first seed."""
+    seed = found["seeds"][0]
+    batches = recipe.batches(found).items()
+    batch = next(name for name, (conditions, s) in batches if "correct" in conditions and s == seed)
+    ends = {"01": "", "02": f".s{seed}", "03": f".{batch}", "04": f".{batch}"}
+    return {name: f"{name}{ends[name[:2]]}" for name in recipe.NOTEBOOKS[:4]}
+
+
+def check_scores(out: Path, kept: Path, found: dict[str, Any]) -> None:
+    """ValueError unless every response of a finished run got the verdict that the committed run has."""
+    committed = read_table(kept / "scores.parquet").to_pandas()
+    for run in recipe.runs(found):
+        path = out / "scores" / f"{run}.parquet"
+        if not path.exists():
+            raise ValueError(f"{path} does not exist: run `make reproduce RECIPE={found['recipe']}` first")
+        here = read_table(path).to_pandas()
+        condition, seed = here.condition.iloc[0], here.seed.iloc[0]
+        there = committed[(committed.condition == condition) & (committed.seed == seed)]
+        if not here.equals(there.reset_index(drop=True)):
+            raise ValueError(f"{path} differs from the committed scores: this run is not the reference run")
+
+
+def execute(stem: str, to: Path, parameters: dict[str, Any]) -> None:
+    """Run a notebook in its folder."""
+    import papermill  # imported late: only this needs it
+
+    source = f"notebooks/{stem}.ipynb"
+    papermill.execute_notebook(
+        source, str(to), parameters, kernel_name="python3", cwd="notebooks", progress_bar=False
+    )
+
+
+def tidy(path: Path) -> nbformat.NotebookNode:
+    """An executed notebook with its outputs, without times and without what was only said on the way."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata = {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    return notebook
+
+
+def beside(out: Path, kept: Path) -> Path:
+    """A folder with the committed scores and the run's models and responses, for notebook 05."""
+    folder = out.with_name(f"{out.name}_rendered")
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "results").mkdir(parents=True)
+    for name in ("traces", "adapters", "generations", "scores"):
+        (folder / name).symlink_to(Path("..", out.name, name))
+    shutil.copy(kept / "scores.parquet", folder)
+    for name in SOURCES:
+        shutil.copy(kept / name, folder / "results")
+    return folder
+
+
+def render(name: str) -> Path:
+    """Write the executed notebooks of a reference run; returns their folder. Call it from the root."""
+    out, kept = Path("outputs", name), Path("outputs", "reference", name)
+    found = json.loads((out / "results" / "manifest.json").read_text())["parameters"]
+    check_scores(out, kept, found)
+    made = {stem: out / "notebooks" / f"{job}.ipynb" for stem, job in jobs_shown(found).items()}
+    given = json.loads((kept / "manifest.json").read_text())["parameters"]
+    folder = beside(out, kept)
+    asked = {
+        "00_start_here": {},
+        "05_analysis": {"output_dir": f"../{folder}"}
+        | {key: given[key] for key in ("conditions", "seeds", "more_seeds")}
+        | given["05_analysis"],
+        "06_published_outputs": {"folder": PUBLISHED},
+    }
+    for stem, parameters in asked.items():
+        made[stem] = folder / f"{stem}.ipynb"
+        execute(stem, made[stem], parameters)
+    for table in ("grid.csv", "differences.csv", "claims.csv"):
+        if (folder / "results" / table).read_bytes() != (kept / table).read_bytes():
+            raise ValueError(f"notebook 05 made another {table} than {kept / table}: run `make report` first")
+    for stem, path in sorted(made.items()):
+        write_text(kept / "notebooks" / f"{stem}.ipynb", nbformat.writes(tidy(path)) + "\n")
+    return kept / "notebooks"
+
+
+if __name__ == "__main__":
+    try:
+        print("notebooks:", render(*sys.argv[1:]))
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(str(error))
