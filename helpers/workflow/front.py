@@ -47,12 +47,14 @@ def colab_link(home: str, stem: str) -> str:
     return home.replace("https://github.com", f"{COLAB}/github") + f"/blob/main/notebooks/{stem}.ipynb"
 
 
-def header(home: str, stem: str) -> str:
-    """A notebook's first cell: Colab's badge, the executed notebook, and its neighbours."""
-    names = list(ABOUT)
+def header(home: str, stem: str, executed: bool = False) -> str:
+    """The first cell of a notebook, or of its executed copy: Colab's badge, the other one, the neighbours."""
+    names = [name for name in ABOUT if name[0] == "0" or not executed]
     at = names.index(stem)
     parts = [f"[![Open In Colab]({COLAB}/assets/colab-badge.svg)]({colab_link(home, stem)})"]
-    if stem[0] == "0":
+    if executed:
+        parts.append(f"[without results, to run](../../../../notebooks/{stem}.ipynb)")
+    elif stem[0] == "0":
         parts.append(f"[with results](../{RENDERED}/{stem}.ipynb)")
     if at:
         parts.append(f"← [{names[at - 1][:2]}]({names[at - 1]}.ipynb)")

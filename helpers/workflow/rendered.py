@@ -10,6 +10,7 @@ ones is taken, and 05 has to make the committed tables.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ import nbformat
 
 from helpers.data.traces import read_table
 from helpers.files import write_text
-from helpers.workflow import recipe
+from helpers.workflow import front, recipe
 from helpers.workflow.reference import SOURCES
 
 PUBLISHED = "../outputs/published"  # where notebook 06 finds or puts the authors' responses
@@ -58,14 +59,18 @@ def execute(stem: str, to: Path, parameters: dict[str, Any]) -> None:
     )
 
 
-def tidy(path: Path) -> nbformat.NotebookNode:
-    """An executed notebook with its outputs, without times and without what was only said on the way."""
+def tidy(path: Path, stem: str) -> nbformat.NotebookNode:
+    """An executed notebook with its outputs and links for its new place, without times and warnings."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata = {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+        elif cell.id == front.HEADER:
+            cell.source = front.header(front.address(), stem, executed=True)
+        else:
+            cell.source = re.sub(r"\]\((A\d_\w+\.ipynb)\)", r"](../../../../notebooks/\1)", cell.source)
     return notebook
 
 
@@ -104,7 +109,7 @@ def render(name: str) -> Path:
         if (folder / "results" / table).read_bytes() != (kept / table).read_bytes():
             raise ValueError(f"notebook 05 made another {table} than {kept / table}: run `make report` first")
     for stem, path in sorted(made.items()):
-        write_text(kept / "notebooks" / f"{stem}.ipynb", nbformat.writes(tidy(path)) + "\n")
+        write_text(kept / "notebooks" / f"{stem}.ipynb", nbformat.writes(tidy(path, stem)) + "\n")
     return kept / "notebooks"
 
 

@@ -1,4 +1,4 @@
-"""The explorer's page: what the widget shows, in one file, driven by clicks and keys, safe with hostile texts."""
+"""The explorer's page: what the widget shows, in one file, driven by clicks and keys; hostile texts stay."""
 
 import importlib.util
 import json
