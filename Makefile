@@ -1,10 +1,10 @@
 # make reproduce    the whole study on this machine; RECIPE=smoke, CORES=4 and SEEDS="0 1 2" change it
 # make lab          JupyterLab, to run the notebooks by hand
 # make test         the tests
-# make lint         style, stripped notebooks, the direction of imports
-# make benchmark    tokens per second next to plain libraries
+# make lint         style, stripped notebooks, imports; make benchmark: tokens per second
 # make report       tables, figures, report and explorer of the reference run again, from its scores
 # make notebooks    the reference run's executed notebooks, from a finished `make reproduce`
+# make site         README, report, explorer and executed notebooks as pages for the web
 # make lock         requirements.lock again, with the newest versions that pyproject.toml admits
 # make front        badges and links again; ADDRESS=https://github.com/NAME/REPOSITORY sets the repository
 # make clean        deletes what was made, but not outputs/reference
@@ -17,7 +17,7 @@ PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-versio
 
 unexport PYTHONDONTWRITEBYTECODE  # packages are compiled at their first use, once
 
-.PHONY: help reproduce lab test lint benchmark report notebooks lock front clean
+.PHONY: help reproduce lab test lint benchmark report notebooks site lock front clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,6 +31,9 @@ report: .venv/core
 
 notebooks: .venv/core
 	@$(BIN)/python -m helpers.workflow.rendered '$(RECIPE)'
+
+site: report
+	@$(BIN)/python -m helpers.workflow.site
 
 front: .venv/core
 	@$(BIN)/python -m helpers.workflow.front $(ADDRESS)

@@ -146,11 +146,12 @@ def headline(folder: Path) -> str:
     usual = grid.benchmark.iloc[0]
     cells = grid[grid.benchmark == usual].set_index("condition")
     costs = differences[differences.benchmark == usual].set_index("condition")
+    base, correct = number(cells.accuracy["base"]), interval(cells.loc["correct"], "accuracy")
+    problems, seeds = int(cells.problems.iloc[0]), int(costs.seeds.min())
     lines = [
-        f"The untouched model solves {number(cells.accuracy['base'])}% of {int(cells.problems.iloc[0])} new "
-        f"puzzles, and {interval(cells.loc['correct'], 'accuracy')}% after training on correct traces. "
-        "The table has the change in points when these are perturbed, with 95% intervals over problems and "
-        f"{int(costs.seeds.min())} or more training seeds:",
+        f"The untouched model solves {base}% of {problems} new puzzles, after training on correct traces "
+        f"{correct}%. Perturbed traces change that by so many points (95% intervals, {seeds} or more "
+        "training seeds):",
         "",
         "| the demonstrations have | arm | here | in the paper |",
         "|---|---|---|---|",

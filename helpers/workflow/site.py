@@ -30,7 +30,8 @@ def html_of(path: Path) -> str:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(path.read_text())])
     exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True)
     name = path.stem if path.suffix == ".ipynb" else "Structure, not content?"
-    return exporter.from_notebook_node(notebook, {"metadata": {"name": name}})[0]
+    html = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})[0]
+    return html.replace("</head>", "<style>body { max-width: 76rem; margin: auto; }</style></head>", 1)
 
 
 def linked(html: str, page: Path, home: str) -> str:
