@@ -60,13 +60,20 @@ def execute(stem: str, to: Path, parameters: dict[str, Any]) -> None:
 
 
 def tidy(path: Path, stem: str) -> nbformat.NotebookNode:
-    """An executed notebook with its outputs and links for its new place, without times and warnings."""
+    """An executed notebook with its outputs and links for its new place, without times and warnings.
+
+    Controls are left out too: without a kernel they do nothing, and GitHub refuses some notebooks with them.
+    """
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.pop("papermill", None)
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
     for cell in notebook.cells:
         cell.metadata = {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            for output in cell.outputs:
+                if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+                    output.data = {"text/plain": "Controls, which need a running kernel."}
         elif cell.id == front.HEADER:
             cell.source = front.header(front.address(), stem, executed=True)
         else:

@@ -81,6 +81,38 @@ def test_a_readme_without_marks_is_refused(copy):
         front.write(copy)
 
 
+COLAB = """
+import subprocess, sys, types
+from IPython.core.interactiveshell import InteractiveShell
+sys.modules |= {"google": types.ModuleType("google"), "google.colab": types.ModuleType("google.colab")}
+shell = InteractiveShell.instance()
+for _ in range(2):
+    assert shell.run_cell(sys.argv[1]).success
+from helpers import conditions
+print(conditions.__file__)
+"""
+
+
+def test_on_colab_the_set_up_cell_fetches_the_project_once_and_makes_it_importable(tmp_path):
+    """pip's part needs the network, so here pip only says its version."""
+    origin, there = tmp_path / "origin", tmp_path / "content"
+    (origin / "notebooks").mkdir(parents=True)
+    shutil.copytree(ROOT / "helpers", origin / "helpers")
+    (origin / "notebooks" / "a").touch()
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "--message", "a"]):
+        subprocess.run(["git", *command], cwd=origin, check=True)
+    cell = front.setup(f"file://{origin}").replace(front.FOLDER, str(there))
+    assert cell.count("%pip install --quiet --editable ..") == 1
+    cell = cell.replace("%pip install --quiet --editable ..", "%pip --version")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run([sys.executable, "-c", COLAB, cell], cwd=elsewhere, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == str(there / "helpers" / "conditions.py")
+    assert done.stdout.count("(python 3.") == 1, "the second time nothing is left to do"
+
+
 def links(text: str) -> list[str]:
     return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "//" not in link]
 
