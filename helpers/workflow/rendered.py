@@ -3,8 +3,8 @@
     python -m helpers.workflow.rendered laptop    # after `make reproduce`; about two minutes
 
 01 to 04 are those of a finished run, the batch of `correct` for 03 and 04. 05 is run on the committed scores
-and the run's models and responses; 00 and 06 are run as they are. Only a run whose scores are the committed
-ones is taken, and 05 has to make the committed tables.
+and the run's models and responses; 00 and 06 are run as they are. Only a run whose scores agree with the
+committed ones is taken, and 05 has to make the committed tables.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from helpers.files import write_text
 from helpers.workflow import front, recipe
 from helpers.workflow.reference import SOURCES
 
-PUBLISHED = "../outputs/published"  # where notebook 06 finds or puts the authors' responses
+KEYS = ["benchmark", "problem_id"]
+TOLERANCE = 0.05  # share of responses with another verdict
+PUBLISHED = Path("outputs", "published")  # the authors' responses; downloaded if there are none
 
 
 def jobs_shown(found: dict[str, Any]) -> dict[str, str]:
@@ -36,7 +38,11 @@ def jobs_shown(found: dict[str, Any]) -> dict[str, str]:
 
 
 def check_scores(out: Path, kept: Path, found: dict[str, Any]) -> None:
-    """ValueError unless every response of a finished run got the verdict that the committed run has."""
+    """ValueError unless a finished run is the committed one, up to what another processor rounds differently.
+
+    The untouched model's verdicts have to be the same, and nearly all of those of each trained one: up to
+    2.3% differed between two processors, 7 to 22% between two training seeds.
+    """
     committed = read_table(kept / "scores.parquet").to_pandas()
     for run in recipe.runs(found):
         path = out / "scores" / f"{run}.parquet"
@@ -44,9 +50,13 @@ def check_scores(out: Path, kept: Path, found: dict[str, Any]) -> None:
             raise ValueError(f"{path} does not exist: run `make reproduce RECIPE={found['recipe']}` first")
         here = read_table(path).to_pandas()
         condition, seed = here.condition.iloc[0], here.seed.iloc[0]
-        there = committed[(committed.condition == condition) & (committed.seed == seed)]
-        if not here.equals(there.reset_index(drop=True)):
-            raise ValueError(f"{path} differs from the committed scores: this run is not the reference run")
+        both = here.merge(committed[(committed.condition == condition) & (committed.seed == seed)], on=KEYS)
+        differ = int((both.correct_x != both.correct_y).sum())
+        if len(both) != len(here) or differ > (0 if run.startswith("base.") else TOLERANCE * len(here)):
+            raise ValueError(
+                f"{path}: {differ} of {len(here)} verdicts (of {len(both)} in common) differ from the "
+                "committed ones, so this run is not the reference run"
+            )
 
 
 def execute(stem: str, to: Path, parameters: dict[str, Any]) -> None:
@@ -107,7 +117,10 @@ def render(name: str) -> Path:
         "05_analysis": {"output_dir": f"../{folder}"}
         | {key: given[key] for key in ("conditions", "seeds", "more_seeds")}
         | given["05_analysis"],
-        "06_published_outputs": {"folder": PUBLISHED},
+        "06_published_outputs": {
+            "folder": f"../{PUBLISHED}",
+            "download": not any(PUBLISHED.glob("*/*.jsonl")),
+        },
     }
     for stem, parameters in asked.items():
         made[stem] = folder / f"{stem}.ipynb"
