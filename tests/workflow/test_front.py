@@ -175,7 +175,8 @@ def test_the_readme_s_traces_of_your_own_are_trained_on(site):
     assert said.startswith("mine: 3 conditions, seed 0, 8 notebooks to run")
     assert "Results go to outputs/mine/results." in said.splitlines()[0]
     out = site / "outputs" / "mine"
-    assert json.loads((out / "traces" / "card.json").read_text())["kept"] == {"correct": 2}
+    kinds = json.loads((out / "traces" / "card.json").read_text())["kinds"]
+    assert {kind: made["traces"] for kind, made in kinds.items()} == {"correct": 2}
     assert {p.name for p in (out / "adapters").iterdir()} == {"correct.s0", "shuffle-100.s0"}
     assert (out / "results" / "report.html").exists() and (out / "results" / "explorer.html").exists()
 
@@ -242,7 +243,9 @@ def test_what_workflows_and_the_container_call_is_there():
 
 
 def test_make_help_lists_everything_in_ten_lines():
-    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     lines = said.strip().splitlines()
     phony = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.M)[1].split()
     assert len(lines) <= 10 and all(len(line) <= 110 for line in lines)
