@@ -6,7 +6,7 @@
 # make notebooks    the reference run's executed notebooks, from a finished `make reproduce`
 # make site         README, report, explorer and executed notebooks as pages for the web
 # make lock         requirements.lock again, with the newest versions that pyproject.toml admits
-# make front        badges and links again; ADDRESS=https://github.com/NAME/REPOSITORY sets the repository
+# make links        badges and links again; ADDRESS=https://github.com/NAME/REPOSITORY sets the repository
 # make clean        deletes what was made, but not outputs/reference
 
 RECIPE ?= laptop
@@ -17,7 +17,7 @@ PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-versio
 
 unexport PYTHONDONTWRITEBYTECODE  # packages are compiled at their first use, once
 
-.PHONY: help reproduce lab test lint benchmark report notebooks site lock front clean
+.PHONY: help reproduce lab test lint benchmark report notebooks site lock links clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,8 +35,8 @@ notebooks: .venv/core
 site: report
 	@$(BIN)/python -m helpers.workflow.site
 
-front: .venv/core
-	@$(BIN)/python -m helpers.workflow.front $(ADDRESS)
+links: .venv/core
+	@$(BIN)/python -m helpers.workflow.links $(ADDRESS)
 
 # One version of every package, for Linux and macOS and for CPU and GPU; vLLM decides which torch.
 lock: .venv/dev

@@ -8,5 +8,5 @@ settings.load_profile("no deadline")
 
 def pytest_collection_modifyitems(items):
     """Start the files of many seconds first, so that no process is left alone with them at the end."""
-    slow = ["test_chain", "test_recipes_chain", "test_front", "test_browser", "test_plans", "test_finetune"]
+    slow = ["test_chain", "test_recipes_chain", "test_links", "test_browser", "test_plans", "test_finetune"]
     items.sort(key=lambda item: slow.index(item.path.stem) if item.path.stem in slow else len(slow))

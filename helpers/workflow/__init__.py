@@ -7,5 +7,5 @@ provenance  versions, machine and times next to the results
 reference   results kept in git: tables, pages and executed notebooks
 rendered    the reference run's executed notebooks
 site        its pages for the web
-front       badges, links and the notebooks' first cell, from the repository's address
+links       badges, links and the notebooks' first cell, from the repository's address
 """

@@ -22,7 +22,7 @@ from helpers.analysis.report import number
 from helpers.analysis.tables import read_csv, seed_counts
 from helpers.data.traces import read_table, write_table
 from helpers.files import write_text
-from helpers.workflow.front import between
+from helpers.workflow.links import between
 from helpers.workflow.recipe import runs
 
 # What a run's results are made from, in addition to its scores.

@@ -20,7 +20,7 @@ import nbformat
 
 from helpers.data.traces import read_table
 from helpers.files import write_text
-from helpers.workflow import front, recipe
+from helpers.workflow import links, recipe
 from helpers.workflow.reference import SOURCES
 
 KEYS = ["benchmark", "problem_id"]
@@ -84,8 +84,8 @@ def tidy(path: Path, stem: str) -> nbformat.NotebookNode:
             for output in cell.outputs:
                 if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                     output.data = {"text/plain": "Controls, which need a running kernel."}
-        elif cell.id == front.HEADER:
-            cell.source = front.header(front.address(), stem, executed=True)
+        elif cell.id == links.HEADER:
+            cell.source = links.header(links.address(), stem, executed=True)
         else:
             cell.source = re.sub(r"\]\((A\d_\w+\.ipynb)\)", r"](../../../../notebooks/\1)", cell.source)
     return notebook

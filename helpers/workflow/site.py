@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
-from helpers.workflow.front import address
+from helpers.workflow.links import address
 
 PAGES = ("README.md", "tests/README.md", "notebooks/recipes/README.md")
 SITE = Path("outputs", "site")

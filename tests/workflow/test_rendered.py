@@ -12,7 +12,7 @@ import pytest
 
 from helpers.analysis import tables
 from helpers.data.traces import read_table, write_table
-from helpers.workflow import front, recipe, rendered, site
+from helpers.workflow import links, recipe, rendered, site
 
 ROOT = Path(__file__).resolve().parents[2]
 LAPTOP = ROOT / "outputs" / "reference" / "laptop"
@@ -35,7 +35,7 @@ def shown(path: Path) -> str:
 
 
 def test_all_of_them_are_there_and_small():
-    assert [path.stem for path in EXECUTED] == [name for name in front.ABOUT if name[0] == "0"]
+    assert [path.stem for path in EXECUTED] == [name for name in links.ABOUT if name[0] == "0"]
     assert sum(path.stat().st_size for path in EXECUTED) < 6_000_000
 
 
@@ -115,7 +115,7 @@ def test_the_site_s_links_lead_to_its_pages_or_to_the_repository(tmp_path, monke
     found = re.findall(r'href="((?![a-z]+:|#)[^"]+)"', page)
     assert found and all((folder / link).is_file() for link in found)
     assert "outputs/reference/laptop/notebooks/00_start_here.html" in found
-    assert f'{front.address()}/blob/main/notebooks/00_start_here.ipynb"' in page
+    assert f'{links.address()}/blob/main/notebooks/00_start_here.ipynb"' in page
     assert (folder / "outputs/reference/laptop/notebooks/00_start_here.html").stat().st_size > 50_000
     sources = re.findall(r'<img[^>]* src="((?!https:|data:)[^"]+)"', page)
     assert sources and all((folder / source).is_file() for source in sources)

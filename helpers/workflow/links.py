@@ -1,7 +1,7 @@
-"""The front door: what README, notebooks and citation say of the repository's address and of one another.
+"""Badges, links and the cell that sets Colab up, from the one address of the repository.
 
-    python -m helpers.workflow.front        # again, from [project.urls] in pyproject.toml
-    python -m helpers.workflow.front https://github.com/NAME/structure-not-content
+    python -m helpers.workflow.links        # again, from [project.urls] in pyproject.toml
+    python -m helpers.workflow.links https://github.com/NAME/structure-not-content
 
 The address stands in pyproject.toml; badges, links, the notebooks' first cell and the cell that sets Colab up
 are written from it. Running it again changes nothing.
@@ -23,7 +23,7 @@ ADDRESS = re.compile(r"https://github\.com/[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._
 COLAB = "https://colab.research.google.com"
 RENDERED = "outputs/reference/laptop/notebooks"
 FOLDER = "/content/structure"  # of the project on Colab
-HEADER, SETUP = "front", "colab"  # ids of the two cells
+HEADER, SETUP = "links", "colab"  # ids of the two cells
 ABOUT = {
     "00_start_here": "the question, the paper's numbers, a first perturbed trace",
     "01_data_preparation": "puzzles, demonstrations, benchmarks",

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from helpers.workflow import front, recipe
+from helpers.workflow import links, recipe
 from tests.support.notebooks import NOTEBOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,14 +38,14 @@ def texts(root: Path) -> dict[str, str]:
 
 def test_everything_says_the_address_of_pyproject(copy):
     before = texts(copy)
-    front.write(copy)
-    assert texts(copy) == before, "run `make front`"
+    links.write(copy)
+    assert texts(copy) == before, "run `make links`"
 
 
 def test_a_new_address_is_set_everywhere_and_back(copy):
-    before, old = texts(copy), front.address(copy)
+    before, old = texts(copy), links.address(copy)
     assert (
-        front.write(copy, "https://github.com/some-one/my.copy.git") == "https://github.com/some-one/my.copy"
+        links.write(copy, "https://github.com/some-one/my.copy.git") == "https://github.com/some-one/my.copy"
     )
     changed = texts(copy)
     owner = old.removeprefix("https://github.com/")
@@ -54,7 +54,7 @@ def test_a_new_address_is_set_everywhere_and_back(copy):
         "git clone --quiet --depth 1 https://github.com/some-one/my.copy "
         in changed["notebooks/00_start_here.ipynb"]
     )
-    front.write(copy, old + "/")
+    links.write(copy, old + "/")
     assert texts(copy) == before
 
 
@@ -71,14 +71,14 @@ def test_a_new_address_is_set_everywhere_and_back(copy):
 def test_what_is_no_address_is_refused_and_changes_nothing(copy, wrong):
     before = texts(copy)
     with pytest.raises(ValueError, match="is not the address of a repository"):
-        front.write(copy, wrong)
+        links.write(copy, wrong)
     assert texts(copy) == before
 
 
 def test_a_readme_without_marks_is_refused(copy):
     (copy / "README.md").write_text("nothing")
     with pytest.raises(ValueError, match="<!-- badges -->"):
-        front.write(copy)
+        links.write(copy)
 
 
 COLAB = """
@@ -102,7 +102,7 @@ def test_on_colab_the_set_up_cell_fetches_the_project_once_and_makes_it_importab
     author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
     for command in (["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "--message", "a"]):
         subprocess.run(["git", *command], cwd=origin, check=True)
-    cell = front.setup(f"file://{origin}").replace(front.FOLDER, str(there))
+    cell = links.setup(f"file://{origin}").replace(links.FOLDER, str(there))
     assert cell.count("%pip install --quiet --editable ..") == 1
     cell = cell.replace("%pip install --quiet --editable ..", "%pip --version")
     elsewhere = tmp_path / "elsewhere"
@@ -113,7 +113,7 @@ def test_on_colab_the_set_up_cell_fetches_the_project_once_and_makes_it_importab
     assert done.stdout.count("(python 3.") == 1, "the second time nothing is left to do"
 
 
-def links(text: str) -> list[str]:
+def targets(text: str) -> list[str]:
     return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "//" not in link]
 
 
@@ -124,7 +124,7 @@ PAGES = ("README.md", "notebooks/recipes/README.md", "outputs/reference/laptop/R
 def test_links_of_a_page_lead_to_files(page):
     path = ROOT / page
     missing = [
-        link for link in links(path.read_text()) if not (path.parent / link.partition("#")[0]).exists()
+        link for link in targets(path.read_text()) if not (path.parent / link.partition("#")[0]).exists()
     ]
     assert missing == []
 
@@ -132,10 +132,10 @@ def test_links_of_a_page_lead_to_files(page):
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda p: p.stem)
 def test_a_notebook_s_first_cell_links_to_its_neighbours(path):
     first = nbformat.read(path, as_version=4).cells[0]
-    assert first.id == front.HEADER and "colab-badge.svg" in first.source
-    here = links(first.source)
+    assert first.id == links.HEADER and "colab-badge.svg" in first.source
+    here = targets(first.source)
     assert here and all((NOTEBOOKS / link).exists() for link in here)
-    assert set(front.ABOUT) == {p.stem for p in NOTEBOOKS.glob("*.ipynb")}
+    assert set(links.ABOUT) == {p.stem for p in NOTEBOOKS.glob("*.ipynb")}
 
 
 def test_the_readme_is_short():
