@@ -150,8 +150,8 @@ def headline(folder: Path) -> str:
     problems, seeds = int(cells.problems.iloc[0]), int(costs.seeds.min())
     lines = [
         f"The untouched model solves {base}% of {problems} new puzzles, after training on correct traces "
-        f"{correct}%. Perturbed traces change that by so many points (95% intervals, {seeds} or more "
-        "training seeds):",
+        f"{correct}%. The table has the accuracy after perturbed traces minus that, in points, with 95% "
+        f"intervals over {seeds} or more training seeds:",
         "",
         "| the demonstrations have | arm | here | in the paper |",
         "|---|---|---|---|",
