@@ -86,6 +86,15 @@ def write_notebook(path: Path, home: str) -> None:
     write_text(path, nbformat.writes(notebook) + "\n")
 
 
+def write_executed(path: Path, home: str) -> None:
+    """The same in an executed notebook, whose outputs stay."""
+    notebook = nbformat.read(path, as_version=4)
+    sources = {HEADER: header(home, path.stem, executed=True), SETUP: setup(home)}
+    for cell in notebook.cells:
+        cell.source = sources.get(cell.id, cell.source)
+    write_text(path, nbformat.writes(notebook) + "\n")
+
+
 def badges(home: str) -> str:
     """README's badges."""
     shield = "https://img.shields.io/badge"
@@ -127,8 +136,10 @@ def write(root: Path = Path(), new: str = "") -> str:
         raise ValueError(f"{home!r} is not the address of a repository, like {PLACEHOLDER}")
     for name in ("pyproject.toml", "CITATION.cff"):
         write_text(root / name, (root / name).read_text().replace(old, home))
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
+    for path in (root / "notebooks").glob("*.ipynb"):
         write_notebook(path, home)
+    for path in (root / RENDERED).glob("*.ipynb"):
+        write_executed(path, home)
     text = (root / "README.md").read_text()
     text = between(text, "badges", badges(home))
     text = between(text, "notebooks", notebooks_table(home))

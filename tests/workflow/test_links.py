@@ -27,7 +27,8 @@ def copy(tmp_path):
     """A copy of what the address stands in."""
     for name in ("pyproject.toml", "CITATION.cff", "README.md"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(NOTEBOOKS, tmp_path / "notebooks")
+    for name in ("notebooks", links.RENDERED):
+        shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
 
 
