@@ -6,4 +6,5 @@ token_losses  how surprising each token is to a model
 responses     two models' responses to one problem
 dangling      references to numbers and steps that are not there
 widgets       the views with controls
+page          the first view as a page that needs no kernel
 """

@@ -24,6 +24,7 @@ from helpers.workflow import links, recipe
 from helpers.workflow.reference import SOURCES
 
 KEYS = ["benchmark", "problem_id"]
+WIDGET = "application/vnd.jupyter.widget-view+json"
 TOLERANCE = 0.05  # share of responses with another verdict
 PUBLISHED = Path("outputs", "published")  # the authors' responses; downloaded if there are none
 
@@ -69,21 +70,33 @@ def execute(stem: str, to: Path, parameters: dict[str, Any]) -> None:
     )
 
 
+def without_widget(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """An output of a cell, or a line in the place of controls; None for progress bars and warnings."""
+    if output.get("name") == "stderr":
+        return None
+    if WIDGET not in output.get("data", {}):
+        return output
+    if not output.data.get("text/plain", "").startswith("VBox("):
+        return None
+    words = {"text/plain": "Controls, which need a running kernel."}
+    return nbformat.from_dict(output | {"data": words})
+
+
 def tidy(path: Path, stem: str) -> nbformat.NotebookNode:
     """An executed notebook with its outputs and links for its new place, without times and warnings.
 
-    Controls are left out too: without a kernel they do nothing, and GitHub refuses some notebooks with them.
+    Controls and progress bars are left out too: without a kernel they do nothing, and GitHub refuses some
+    notebooks with them.
     """
     notebook = nbformat.read(path, as_version=4)
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
     for cell in notebook.cells:
         cell.metadata = {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "given"
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
-            for output in cell.outputs:
-                if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
-                    output.data = {"text/plain": "Controls, which need a running kernel."}
+            cell.outputs = [seen for output in cell.outputs if (seen := without_widget(output))]
         elif cell.id == links.HEADER:
             cell.source = links.header(links.address(), stem, executed=True)
         else:
@@ -102,6 +115,15 @@ def beside(out: Path, kept: Path) -> Path:
     for name in SOURCES:
         shutil.copy(kept / name, folder / "results")
     return folder
+
+
+def same_ids(text: str) -> str:
+    """A notebook without addresses and with its tables numbered, so that a second one is the same."""
+    text = re.sub(r" at 0x[0-9a-f]+>", ">", text)
+    drawn = dict.fromkeys(re.findall(r"\bT_[0-9a-f]{5}(?=_|\\\"| )", text))
+    for number, table in enumerate(drawn):
+        text = text.replace(table, f"T_{number}")
+    return text
 
 
 def render(name: str) -> Path:
@@ -129,7 +151,7 @@ def render(name: str) -> Path:
         if (folder / "results" / table).read_bytes() != (kept / table).read_bytes():
             raise ValueError(f"notebook 05 made another {table} than {kept / table}: run `make report` first")
     for stem, path in sorted(made.items()):
-        write_text(kept / "notebooks" / f"{stem}.ipynb", nbformat.writes(tidy(path, stem)) + "\n")
+        write_text(kept / "notebooks" / f"{stem}.ipynb", same_ids(nbformat.writes(tidy(path, stem)) + "\n"))
     return kept / "notebooks"
 
 

@@ -86,6 +86,27 @@ def test_the_evaluation_shows_the_committed_scores_of_seed_0():
             assert abs(there - accuracies[benchmark, name]) < 0.025
 
 
+@pytest.mark.parametrize(
+    ("output", "left"),
+    [
+        ({"output_type": "stream", "name": "stderr", "text": "a warning"}, None),
+        ({"output_type": "stream", "name": "stdout", "text": "said"}, "said"),
+        ({"data": {"text/plain": "1"}}, "1"),
+        ({"data": {rendered.WIDGET: {}, "text/plain": "Loading weights:   0%|"}}, None),
+        ({"data": {rendered.WIDGET: {}, "text/plain": "VBox(children=())"}}, "Controls, which"),
+        ({"data": {rendered.WIDGET: {}}}, None),
+    ],
+)
+def test_progress_bars_go_and_controls_leave_a_line(output, left):
+    seen = rendered.without_widget(nbformat.from_dict(output))
+    assert (seen is None) == (left is None) and (left or "") in str(seen) and rendered.WIDGET not in str(seen)
+
+
+def test_ids_that_are_drawn_are_numbered():
+    drawn = '"T_0c1f9_level0 <a id=\\"T_0c1f9\\"> T_99999 <Styler at 0x7f0c>"'
+    assert rendered.same_ids(drawn) == '"T_0_level0 <a id=\\"T_0\\"> T_1 <Styler>"'
+
+
 def test_only_a_run_with_the_committed_scores_is_taken(tmp_path):
     found = recipe.load("smoke", ROOT / "notebooks") | {"conditions": ["base"]}
     kept, out = tmp_path / "kept", tmp_path / "out"
