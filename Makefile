@@ -56,7 +56,7 @@ benchmark: .venv/core
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check helpers tests
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	$(BIN)/lint-imports
 
 clean:
