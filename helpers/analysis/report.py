@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from helpers.analysis import style
@@ -26,7 +25,7 @@ from helpers.analysis.tables import read_csv, seed_counts
 from helpers.conditions import MoreSeeds, parse, run_of, seeds_of
 from helpers.data.traces import Trace, read_table, read_traces
 from helpers.explorer import trace_view
-from helpers.explorer.page import page_of_run
+from helpers.explorer.page import page_of_run, templates
 from helpers.files import write_text
 from helpers.perturbations.arms import perturb
 from helpers.perturbations.metrics import consistency
@@ -143,13 +142,7 @@ def render(output_dir: str | Path) -> str:
     pictures = {name: results / "figures" / f"{name}.svg" for name in (*FIGURES, *MORE_FIGURES)}
     decided = benchmark_decided_on(grid)
     seeds, more_seeds = seed_counts(grid, decided)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     environment.filters |= {"number": number, "p_number": p_number, "needs": needs}
     extra = differences.drop(columns="paper_error_of_difference", errors="ignore")
     cells = grid.merge(extra, on=["benchmark", "condition"], how="left", suffixes=("", "_of_difference"))

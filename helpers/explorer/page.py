@@ -72,13 +72,17 @@ def explorer_page(traces: Mapping[str, Sequence[Trace]], name: str, seed: int = 
         about = KIND.get(family) or (PERTURBATIONS[family].__doc__ or "").splitlines()[0]
         families.setdefault(family, {"arms": [], "about": about})["arms"].append(arm)
     labels = [f"{trace.problem} ({len(trace.steps)} steps)" for trace in chosen["correct"][: len(made)]]
-    return template().render(
-        name=name,
-        labels=labels,
-        families=families,
-        seed=seed,
-        style=Markup(trace_view.STYLE),
-        data=embedded({"families": families, "states": made}),
+    return (
+        templates(Path(__file__).parent)
+        .get_template("page.html.jinja")
+        .render(
+            name=name,
+            labels=labels,
+            families=families,
+            seed=seed,
+            style=Markup(trace_view.STYLE),
+            data=embedded({"families": families, "states": made}),
+        )
     )
 
 
@@ -96,9 +100,12 @@ def page_of_run(output_dir: str | Path, seed: int = 0) -> str | None:
 
 
 @cache
-def template():
-    """The page's template, which escapes what it is given."""
-    folder = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                              lstrip_blocks=True)  # fmt: skip
-    return environment.get_template("page.html.jinja")
+def templates(folder: Path) -> Environment:
+    """The templates of a folder, which escape what they are given and miss nothing silently."""
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

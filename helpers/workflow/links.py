@@ -23,7 +23,10 @@ ADDRESS = re.compile(r"https://github\.com/[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._
 COLAB = "https://colab.research.google.com"
 RENDERED = "outputs/reference/laptop/notebooks"
 FOLDER = "/content/structure"  # of the project on Colab
-HEADER, SETUP = "links", "colab"  # ids of the two cells
+HEADER, WORDS, SETUP = "links", "colab-words", "colab"  # ids of the three cells
+ON_COLAB = (
+    "On Colab the next cell fetches this project and installs what is missing; elsewhere it does nothing."
+)
 ABOUT = {
     "00_start_here": "the question, the paper's numbers, a first perturbed trace",
     "01_data_preparation": "puzzles, demonstrations, benchmarks",
@@ -76,22 +79,20 @@ if "google.colab" in sys.modules and not Path("../helpers").is_dir():
     sys.path.append("{FOLDER}")  # this kernel started before the project was there"""
 
 
-def write_notebook(path: Path, home: str) -> None:
-    """Put a notebook's first cell and its set-up cell, after the parameters, in place."""
-    notebook = nbformat.read(path, as_version=4)
-    cells = [cell for cell in notebook.cells if cell.id not in (HEADER, SETUP)]
-    after = 1 + next(i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
-    cells.insert(after, nbformat.v4.new_code_cell(setup(home), id=SETUP))
-    notebook.cells = [nbformat.v4.new_markdown_cell(header(home, path.stem), id=HEADER), *cells]
-    write_text(path, nbformat.writes(notebook) + "\n")
+def write_notebook(path: Path, home: str, executed: bool = False) -> None:
+    """Put a notebook's first cell in place and, after the parameters, the one that sets Colab up.
 
-
-def write_executed(path: Path, home: str) -> None:
-    """The same in an executed notebook, whose outputs stay."""
+    A sentence goes before the latter. An executed notebook keeps its outputs and numbers.
+    """
     notebook = nbformat.read(path, as_version=4)
-    sources = {HEADER: header(home, path.stem, executed=True), SETUP: setup(home)}
-    for cell in notebook.cells:
-        cell.source = sources.get(cell.id, cell.source)
+    there = {cell.id: cell for cell in notebook.cells}
+    cells = [cell for cell in notebook.cells if cell.id not in (HEADER, WORDS, SETUP)]
+    after = 1 + max(i for i, cell in enumerate(cells) if "parameters" in str(cell.metadata.get("tags", [])))
+    own = there.get(SETUP) or nbformat.v4.new_code_cell(id=SETUP)
+    own.source = setup(home)
+    cells[after:after] = [nbformat.v4.new_markdown_cell(ON_COLAB, id=WORDS), own]
+    first = nbformat.v4.new_markdown_cell(header(home, path.stem, executed), id=HEADER)
+    notebook.cells = [first, *cells]
     write_text(path, nbformat.writes(notebook) + "\n")
 
 
@@ -139,7 +140,7 @@ def write(root: Path = Path(), new: str = "") -> str:
     for path in (root / "notebooks").glob("*.ipynb"):
         write_notebook(path, home)
     for path in (root / RENDERED).glob("*.ipynb"):
-        write_executed(path, home)
+        write_notebook(path, home, executed=True)
     text = (root / "README.md").read_text()
     text = between(text, "badges", badges(home))
     text = between(text, "notebooks", notebooks_table(home))

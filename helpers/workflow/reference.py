@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -61,28 +63,34 @@ def rebuild(kept: Path) -> Path:
 
     Notebook 05 does it, as in a run. Call it from the repository's root.
     """
-    import papermill  # imported late: only this needs it
-
-    given = json.loads((kept / "manifest.json").read_text())["parameters"]
-    names = ("conditions", "seeds", "more_seeds")
-    parameters = {name: given[name] for name in names} | given["05_analysis"]
     with TemporaryDirectory() as folder:
         run = Path(folder) / kept.name
-        (run / "results").mkdir(parents=True)
-        shutil.copy(kept / "scores.parquet", run)
-        for name in SOURCES:
-            if (kept / name).exists():
-                shutil.copy(kept / name, run / "results")
-        papermill.execute_notebook(
-            "notebooks/05_analysis.ipynb",
-            str(run / "05_analysis.ipynb"),
-            parameters | {"output_dir": str(run)},
-            kernel_name="python3",
-            cwd="notebooks",
-            progress_bar=False,
-        )
+        analyse(kept, run)
         shutil.copytree(run / "results", kept, dirs_exist_ok=True)
     return kept / "report.html"
+
+
+def analyse(kept: Path, run: Path) -> Path:
+    """Run notebook 05 on a kept run's scores, in the folder `run`; returns the executed notebook."""
+    given = json.loads((kept / "manifest.json").read_text())["parameters"]
+    parameters = {name: given[name] for name in ("conditions", "seeds", "more_seeds")} | given["05_analysis"]
+    (run / "results").mkdir(parents=True)
+    shutil.copy(kept / "scores.parquet", run)
+    for name in SOURCES:
+        if (kept / name).exists():
+            shutil.copy(kept / name, run / "results")
+    return execute("05_analysis", run, parameters | {"output_dir": os.path.relpath(run, "notebooks")})
+
+
+def execute(stem: str, folder: Path, parameters: dict[str, Any]) -> Path:
+    """Run a notebook where it is and write it to a folder; returns its path there."""
+    import papermill  # imported late: only this needs it
+
+    made, source = folder / f"{stem}.ipynb", f"notebooks/{stem}.ipynb"
+    papermill.execute_notebook(
+        source, str(made), parameters, kernel_name="python3", cwd="notebooks", progress_bar=False
+    )
+    return made
 
 
 def interval(row: pd.Series, value: str, form: str = ".1f") -> str:

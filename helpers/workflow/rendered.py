@@ -21,7 +21,7 @@ import nbformat
 from helpers.data.traces import read_table
 from helpers.files import write_text
 from helpers.workflow import links, recipe
-from helpers.workflow.reference import SOURCES
+from helpers.workflow.reference import analyse, execute
 
 KEYS = ["benchmark", "problem_id"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -60,16 +60,6 @@ def check_scores(out: Path, kept: Path, found: dict[str, Any]) -> None:
             )
 
 
-def execute(stem: str, to: Path, parameters: dict[str, Any]) -> None:
-    """Run a notebook in its folder."""
-    import papermill  # imported late: only this needs it
-
-    source = f"notebooks/{stem}.ipynb"
-    papermill.execute_notebook(
-        source, str(to), parameters, kernel_name="python3", cwd="notebooks", progress_bar=False
-    )
-
-
 def without_widget(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
     """An output of a cell, or a line in the place of controls; None for progress bars and warnings."""
     if output.get("name") == "stderr":
@@ -82,7 +72,7 @@ def without_widget(output: nbformat.NotebookNode) -> nbformat.NotebookNode | Non
     return nbformat.from_dict(output | {"data": words})
 
 
-def tidy(path: Path, stem: str) -> nbformat.NotebookNode:
+def tidy(path: Path) -> nbformat.NotebookNode:
     """An executed notebook with its outputs and links for its new place, without times and warnings.
 
     Controls and progress bars are left out too: without a kernel they do nothing, and GitHub refuses some
@@ -97,24 +87,9 @@ def tidy(path: Path, stem: str) -> nbformat.NotebookNode:
             cell.id = "given"
         if cell.cell_type == "code":
             cell.outputs = [seen for output in cell.outputs if (seen := without_widget(output))]
-        elif cell.id == links.HEADER:
-            cell.source = links.header(links.address(), stem, executed=True)
         else:
             cell.source = re.sub(r"\]\((A\d_\w+\.ipynb)\)", r"](../../../../notebooks/\1)", cell.source)
     return notebook
-
-
-def beside(out: Path, kept: Path) -> Path:
-    """A folder with the committed scores and the run's models and responses, for notebook 05."""
-    folder = out.with_name(f"{out.name}_rendered")
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "results").mkdir(parents=True)
-    for name in ("traces", "adapters", "generations", "scores"):
-        (folder / name).symlink_to(Path("..", out.name, name))
-    shutil.copy(kept / "scores.parquet", folder)
-    for name in SOURCES:
-        shutil.copy(kept / name, folder / "results")
-    return folder
 
 
 def same_ids(text: str) -> str:
@@ -132,26 +107,22 @@ def render(name: str) -> Path:
     found = json.loads((out / "results" / "manifest.json").read_text())["parameters"]
     check_scores(out, kept, found)
     made = {stem: out / "notebooks" / f"{job}.ipynb" for stem, job in jobs_shown(found).items()}
-    given = json.loads((kept / "manifest.json").read_text())["parameters"]
-    folder = beside(out, kept)
-    asked = {
-        "00_start_here": {},
-        "05_analysis": {"output_dir": f"../{folder}"}
-        | {key: given[key] for key in ("conditions", "seeds", "more_seeds")}
-        | given["05_analysis"],
-        "06_published_outputs": {
-            "folder": f"../{PUBLISHED}",
-            "download": not any(PUBLISHED.glob("*/*.jsonl")),
-        },
-    }
-    for stem, parameters in asked.items():
-        made[stem] = folder / f"{stem}.ipynb"
-        execute(stem, made[stem], parameters)
+    folder = out.with_name(f"{name}_rendered")  # the run's models and responses with the committed scores
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for part in ("traces", "adapters", "generations", "scores"):
+        (folder / part).symlink_to(Path("..", name, part))
+    published = {"folder": f"../{PUBLISHED}", "download": not any(PUBLISHED.glob("*/*.jsonl"))}
+    made["00_start_here"] = execute("00_start_here", folder, {})
+    made["05_analysis"] = analyse(kept, folder)
+    made["06_published_outputs"] = execute("06_published_outputs", folder, published)
     for table in ("grid.csv", "differences.csv", "claims.csv"):
         if (folder / "results" / table).read_bytes() != (kept / table).read_bytes():
             raise ValueError(f"notebook 05 made another {table} than {kept / table}: run `make report` first")
     for stem, path in sorted(made.items()):
-        write_text(kept / "notebooks" / f"{stem}.ipynb", same_ids(nbformat.writes(tidy(path, stem)) + "\n"))
+        to = kept / "notebooks" / f"{stem}.ipynb"
+        write_text(to, same_ids(nbformat.writes(tidy(path)) + "\n"))
+        links.write_notebook(to, links.address(), executed=True)
     return kept / "notebooks"
 
 
