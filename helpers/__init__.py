@@ -1,10 +1,12 @@
 """What the notebooks call, in folders that follow them. An arrow means "may import"; none goes back.
 
-    workflow -> analysis -> explorer -> evaluation -> training | perturbations -> data -> answers -> ground
+    workflow -> analysis -> explorer -> evaluation -> training | perturbations | base_model
+             -> data -> answers -> ground
 
 data/           notebook 01: puzzles, sources of traces, filters, segmentation
 perturbations/  notebook 02: the arms
 training/       notebook 03: fine-tuning
+base_model/     notebook A1: the model that ships here
 evaluation/     notebook 04: benchmarks, responses, scores
 analysis/       notebooks 05 and 06: intervals, tables, claims, figures, report
 explorer/       the views in notebooks 02 and 05

@@ -183,11 +183,11 @@ def split_of(numbers: Numbers) -> str:
     return "train" if bucket < 0.7 else "validation" if bucket < 0.75 else "test"
 
 
-def number_sets(split: str) -> list[Numbers]:
-    """All ascending sets of three numbers that belong to a split."""
+def number_sets(split: str, highest: int = HIGHEST) -> list[Numbers]:
+    """All ascending sets of three numbers up to `highest` that belong to a split."""
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}: choose one of {', '.join(SPLITS)}")
-    return [s for s in combinations(range(LOWEST, HIGHEST + 1), 3) if split_of(s) == split]
+    return [s for s in combinations(range(LOWEST, highest + 1), 3) if split_of(s) == split]
 
 
 def problems(
@@ -196,15 +196,18 @@ def problems(
     seed: int,
     depths: tuple[int, ...] = tuple(range(1, MAX_DEPTH + 1)),
     exclude: Collection[Problem] = (),
+    highest: int = HIGHEST,
 ) -> list[Problem]:
     """n distinct problems (numbers, target) of about uniform depth, in random order, none of `exclude`.
+
+    Numbers are at most `highest`: fewer and easier puzzles for a model that has to learn arithmetic as well.
 
     A depth with too few problems gives all it has, and so do all depths if n is None; ValueError if all
     depths together have fewer than n.
     """
     exclude = set(exclude)
     by_depth: dict[int, list[Problem]] = {d: [] for d in depths}
-    for numbers in number_sets(split):
+    for numbers in number_sets(split, highest):
         seen: set[int] = set()
         for d, attempt in enumerate(tries(numbers), 1):
             fresh = {r for r in attempt.results if 1 <= r <= MAX_TARGET} - seen
@@ -214,7 +217,9 @@ def problems(
     available = sum(map(len, by_depth.values()))
     n = available if n is None else n
     if n > available:
-        raise ValueError(f"the {split} split has {available} problems of depths {depths}, not {n}")
+        raise ValueError(
+            f"the {split} split, up to {highest}, has {available} problems of depths {depths}, not {n}"
+        )
     rng = random.Random(f"{seed}:{split}:{depths}")
     chosen: list[Problem] = []
     for k, pool in enumerate(sorted(by_depth.values(), key=len)):
@@ -224,21 +229,21 @@ def problems(
     return chosen
 
 
-def correct_traces(split: str, n: int, seed: int) -> list[Trace]:
-    """n correct traces of about uniform depth."""
+def correct_traces(split: str, n: int, seed: int, highest: int = HIGHEST) -> list[Trace]:
+    """n correct traces of about uniform depth, with numbers up to `highest`."""
     made = []
-    for i, (numbers, target) in enumerate(problems(split, n, seed)):
+    for i, (numbers, target) in enumerate(problems(split, n, seed, highest=highest)):
         steps, found = solve(numbers, target, random.Random(f"{seed}:{numbers}:{target}"))
         name, text = f"countdown-{split}-{i}", problem_text(numbers, target)
         made.append(Trace(name, text, steps, solution_text(found), str(target), "puzzles", "correct"))
     return made
 
 
-def wrong_traces(split: str, n: int, seed: int) -> list[Trace]:
+def wrong_traces(split: str, n: int, seed: int, highest: int = HIGHEST) -> list[Trace]:
     """n traces with a wrong boxed answer; the depth of the believed hit is about uniform."""
     made: list[Trace] = []
     believed: Counter[int] = Counter()
-    for numbers, target in problems(split, None, seed + 1):
+    for numbers, target in problems(split, None, seed + 1, highest=highest):
         rng = random.Random(f"{seed}:wrong:{numbers}:{target}")
         rarest_first = sorted(range(1, MAX_DEPTH + 1), key=lambda d: believed[d])
         searches = (solve_wrongly(numbers, target, last, rng) for last in rarest_first)

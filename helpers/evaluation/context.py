@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers.training.memory import config_of
+from helpers.training.shapes import config_of
 
 NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
 PARTS = ("text_config", "llm_config", "language_config")  # in the configuration of a multimodal model

@@ -29,7 +29,7 @@ from helpers.conditions import parse, run_of
 from helpers.evaluation.context import capped, positions, rooms
 from helpers.evaluation.journal import Request, Response
 from helpers.training import models
-from helpers.training.memory import config_of
+from helpers.training.shapes import config_of
 
 ROOT = Path(__file__).parents[2]
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's choices of max_lora_rank; newer versions have 1, too

@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from helpers.files import digest
-from helpers.training.models import prompt_text
+from helpers.training.models import end_token, prompt_text
 
 
 def encode(
@@ -47,14 +47,16 @@ def completion(tokenizer: PreTrainedTokenizerBase, responses: list[str], **optio
     """
     texts = [unended(tokenizer, response) for response in responses]
     coded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, **options)
+    end = tokenizer.convert_tokens_to_ids(end_token(tokenizer))
     for ids in coded["input_ids"]:
-        ids.append(tokenizer.eos_token_id)
+        ids.append(end)
     return coded
 
 
 def unended(tokenizer: PreTrainedTokenizerBase, response: str) -> str:
     """A response without end tokens of its own at its end."""
-    return re.sub(rf"(?:{re.escape(tokenizer.eos_token)}\s*)+\Z", "", response)
+    ends = "|".join({re.escape(tokenizer.eos_token), re.escape(end_token(tokenizer))})
+    return re.sub(rf"(?:(?:{ends})\s*)+\Z", "", response)
 
 
 def controls(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:

@@ -39,8 +39,8 @@ PLAN = ("seed", "method", *LORA, "learning_rate", "epochs", "batch_size", "max_l
 class Job:
     """One fine-tune: the first `traces` (0: all) of an arm's file, to weights in `folder`, OUT/adapters/RUN.
 
-    `micro_batch`, `checkpointing` and `checkpoint_steps` say how the work is done and do not change the
-    result.
+    `micro_batch`, `checkpointing`, `checkpoint_steps` and `report_to` say how the work is done and do not
+    change the result.
     """
 
     base_model: str
@@ -59,6 +59,7 @@ class Job:
     micro_batch: int = 0
     checkpointing: bool = False
     checkpoint_steps: int = 0
+    report_to: str = "none"
 
 
 def prepare(model: PreTrainedModel, method: str, rank: int, alpha: int, seed: int) -> PreTrainedModel:
@@ -192,6 +193,13 @@ def fit(
             "seconds": round(clock.seconds(), 1), "trained_parameters": trained_parameters}  # fmt: skip
 
 
+def tracking(report_to: str, run: str) -> dict[str, Any]:
+    """SFTConfig's arguments for a tracker ("none" for none), which gets tokens per second as well."""
+    if report_to == "none":
+        return {}
+    return {"report_to": report_to, "run_name": run, "include_num_input_tokens_seen": "non_padding"}
+
+
 def texts(arm: str | Path, traces: int = 0) -> tuple[list[str], list[str]]:
     """Problems and responses from an arm's file: its first `traces`, or all for 0."""
     table = read_table(arm)
@@ -250,6 +258,7 @@ def train(job: Job) -> dict[str, Any]:
         ),
         tokenizer, rows, job.learning_rate, job.epochs, job.batch_size, job.seed, work, job.condition,
         job.micro_batch, job.checkpoint_steps, work / "weights", gradient_checkpointing=job.checkpointing,
+        **tracking(job.report_to, folder.name),
     )  # fmt: skip
     record = {"recipe": folder.parents[1].name, "condition": job.condition, "base_model": job.base_model}
     record |= {name: getattr(job, name) for name in PLAN}

@@ -1,29 +1,27 @@
 """Does it fit? Memory, time and cost of a training, from the model's configuration alone.
 
-    shape = shape_of("Qwen/Qwen2.5-7B-Instruct")
+    shape = shapes.shape_of("Qwen/Qwen2.5-7B-Instruct")
     plan = Plan("lora", rank=64, micro_batch=1, length=16384, checkpointing=True, precision="bf16")
     memory(shape, plan)                 # {"weights": 15.2e9, "adapters": ..., "activations": ...}, in bytes
     check(shape, plan, GPUS["a100-80"]) # ValueError naming the closest plan that fits
 
-The count is what Transformers' Qwen2 with peft and TRL keeps: the tensors that autograd saves in each decoder
-layer, TRL's loss in tiles of 4,096 tokens by 32,768 words, AdamW in fp32. tests/benchmarks/memory.py compares
-it with measured memory. Not covered: other architectures, and allocator overhead beyond `RESERVE`.
+shapes.py says what the model consists of and what a layer keeps for its backward pass. Added to that are
+TRL's loss, in tiles of 4,096 tokens by 32,768 words, and AdamW in fp32. tests/benchmarks/memory.py compares
+the sum with measured memory. Not covered: allocator overhead beyond `RESERVE`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from helpers.devices import Gpu
+from helpers.training.shapes import Shape, kept
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHAPES = Path(__file__).with_name("shapes.json")
 TILE_TOKENS, TILE_WORDS = 4096, 32768  # of TRL's loss
 CPU_TILES = 8.25  # fp32 copies of a tile, and a mask, in TRL's fold without Triton (_backward_tile)
 RESERVE = 0.05  # of a GPU's memory, for its context and what its allocator loses: an assumption
@@ -49,71 +47,27 @@ class Plan:
         return 1 if self.sharding == "ddp" else self.gpus
 
 
-def config_of(base_model: str | Path) -> dict[str, Any]:
-    """A model's configuration: from its folder, the committed table, or config.json on the hub."""
-    local, known = Path(base_model) / "config.json", json.loads(SHAPES.read_text())
-    if local.is_file():
-        return json.loads(local.read_text())
-    if str(base_model) in known:
-        return known[str(base_model)]
-    from huggingface_hub import hf_hub_download
-
-    return json.loads(Path(hf_hub_download(str(base_model), "config.json")).read_text())
-
-
-def shape_of(base_model: str) -> dict[str, Any]:
-    """A model's configuration; ValueError for an architecture that the count is not valid for."""
-    shape = config_of(base_model)
-    if shape.get("model_type") != "qwen2":
-        raise ValueError(f"{base_model}: the count is for qwen2 models, not {shape.get('model_type')!r}")
-    return shape
-
-
-def linears(shape: dict[str, Any]) -> list[tuple[int, int]]:
-    """Input and output sizes of a decoder layer's seven linear maps: q, k, v, o, gate, up, down."""
-    h, i, kv = shape["hidden_size"], shape["intermediate_size"], kv_width(shape)
-    return [(h, h), (h, kv), (h, kv), (h, h), (h, i), (h, i), (i, h)]
-
-
-def kv_width(shape: dict[str, Any]) -> int:
-    return shape["hidden_size"] // shape["num_attention_heads"] * shape["num_key_value_heads"]
-
-
-def parameters(shape: dict[str, Any], rank: int = 0) -> dict[str, int]:
-    """Parameter counts: the layers' matrices, embeddings, the rest, and a LoRA adapter of this rank."""
-    h, layers, kv = shape["hidden_size"], shape["num_hidden_layers"], kv_width(shape)
-    tables = 1 if shape["tie_word_embeddings"] else 2
-    return {
-        "matrices": layers * sum(a * b for a, b in linears(shape)),
-        "embeddings": tables * shape["vocab_size"] * h,
-        "rest": layers * (h + 2 * kv + 2 * h) + h,
-        "adapter": layers * rank * sum(a + b for a, b in linears(shape)),
-    }
-
-
-def trained(shape: dict[str, Any], plan: Plan) -> tuple[int, float]:
+def trained(shape: Shape, plan: Plan) -> tuple[int, float]:
     """The number of trained parameters, and their share of the model's."""
-    counts = parameters(shape, plan.rank)
-    model = counts["matrices"] + counts["embeddings"] + counts["rest"]
-    number = model if plan.method == "full" else counts["adapter"]
-    return number, number / model
+    number = shape.parameters if plan.method == "full" else plan.rank * shape.adapter
+    return number, number / shape.parameters
 
 
-def memory(shape: dict[str, Any], plan: Plan) -> dict[str, float]:
+def memory(shape: Shape, plan: Plan) -> dict[str, float]:
     """The parts of the peak memory on one GPU, in bytes; they add up to the peak.
 
     The peak is reached when the loss is computed or, after it, in the first layer's backward pass. In full
     fine-tuning it may also be at the end, when all gradients and no activations are left.
     """
-    counts, number = parameters(shape, plan.rank), trained(shape, plan)[0]
-    full, table = plan.method == "full", 4 * shape["vocab_size"] * shape["hidden_size"]
+    number = trained(shape, plan)[0]
+    full, table = plan.method == "full", 4 * shape.vocabulary * shape.hidden
     gradients = 4 * number / plan.shards
     at_loss, at_layer = activations(shape, plan)
     backward = max(at_loss + loss(shape, plan), at_layer + layer(shape, plan))
     if full:
         backward = max(backward + table, gradients + table)
     return {
-        "weights": weights(counts, plan) / plan.shards,
+        "weights": weights(shape, plan) / plan.shards,
         "optimiser": 8 * number / plan.shards,
         **({} if full else {"adapter and its gradients": 4 * number / plan.shards + gradients}),
         ("gradients or activations" if full else "activations"): backward,
@@ -121,12 +75,11 @@ def memory(shape: dict[str, Any], plan: Plan) -> dict[str, float]:
     }
 
 
-def weights(counts: dict[str, int], plan: Plan) -> float:
+def weights(shape: Shape, plan: Plan) -> float:
     """Bytes of the model: fp32 if all of it is trained; next to NF4 matrices peft keeps the rest in fp32."""
-    others = counts["embeddings"] + counts["rest"]
     if plan.method == "qlora":
-        return counts["matrices"] * NF4_BYTES + others * 4
-    return (counts["matrices"] + others) * (4 if plan.method == "full" else size(plan))
+        return shape.matrices * NF4_BYTES + (shape.embeddings + shape.rest) * 4
+    return shape.parameters * (4 if plan.method == "full" else size(plan))
 
 
 def size(plan: Plan) -> int:
@@ -134,83 +87,62 @@ def size(plan: Plan) -> int:
     return 4 if plan.precision == "fp32" else 2
 
 
-def activations(shape: dict[str, Any], plan: Plan) -> tuple[float, float]:
+def activations(shape: Shape, plan: Plan) -> tuple[float, float]:
     """Bytes kept for the backward pass: while the loss is computed, and in the first layer after it."""
-    layers, tokens = shape["num_hidden_layers"], plan.micro_batch * plan.length
-    kept = layer_bytes(shape, plan) * tokens
+    layers, tokens = shape.layers, plan.micro_batch * plan.length
+    layer = kept(shape, plan.method, plan.precision, plan.rank) * tokens
     if plan.method == "full" and plan.precision != "fp32":  # the matrices as they were cast for the products
-        kept += 2 * parameters(shape)["matrices"] / layers
+        layer += 2 * shape.matrices / layers
     if not plan.checkpointing:
-        return layers * kept, layers * kept
-    inputs = layers * (size(plan) if plan.method == "lora" else 4) * shape["hidden_size"] * tokens
-    return inputs, inputs + kept
+        return layers * layer, layers * layer
+    inputs = layers * (size(plan) if plan.method == "lora" else 4) * shape.hidden * tokens
+    return inputs, inputs + layer
 
 
-def layer_bytes(shape: dict[str, Any], plan: Plan) -> float:
-    """Bytes per token that autograd saves in one decoder layer, without checkpointing.
-
-    In fp32: the inputs of both norms, of q/k/v, of o and of gate/up (o's next to attention's own output), q,
-    k and v as attention sees them, and four tensors of the MLP's width: gate, its silu, up, their product. In
-    half precision the norms save in fp32, and each LoRA matrix saves its own copy of its input.
-    """
-    h, i, kv = shape["hidden_size"], shape["intermediate_size"], kv_width(shape)
-    if plan.precision == "fp32":
-        norms = 2 * h if plan.method == "full" else 0
-        return 4 * (7 * h + norms + 2 * kv + 4 * i + 7 * plan.rank * (plan.method != "full"))
-    if plan.method == "full":
-        return 2 * (4 * h + 2 * h + 2 * h + h + 2 * kv + 2 * h + 4 * i)
-    return 2 * (4 * h + 3 * h + h + 2 * kv + h + h + 2 * h + 4 * i + 7 * plan.rank)
-
-
-def loss(shape: dict[str, Any], plan: Plan) -> float:
+def loss(shape: Shape, plan: Plan) -> float:
     """Bytes of a tile of logits, and of the loss's gradient in fp32.
 
     Triton turns a tile into its gradient in place; torch on a CPU makes copies.
     """
-    tokens, words = plan.micro_batch * plan.length, min(shape["vocab_size"], TILE_WORDS)
+    tokens, words = plan.micro_batch * plan.length, min(shape.vocabulary, TILE_WORDS)
     copies = CPU_TILES if plan.precision == "fp32" else 1
-    table = 2 * words * shape["hidden_size"] if plan.method != "lora" and plan.precision != "fp32" else 0
+    table = 2 * words * shape.hidden if plan.method != "lora" and plan.precision != "fp32" else 0
     tile = min(tokens, TILE_TOKENS) * words * size(plan) * copies
-    return tile + table + 4 * tokens * shape["hidden_size"]
+    return tile + table + 4 * tokens * shape.hidden
 
 
-def layer(shape: dict[str, Any], plan: Plan) -> float:
+def layer(shape: Shape, plan: Plan) -> float:
     """Bytes of a layer's gradients in flight: three of the MLP's width, and for QLoRA the matrix in use."""
-    widest = shape["intermediate_size"]
-    matrix = size(plan) * shape["hidden_size"] * widest if plan.method == "qlora" else 0
-    return 3 * size(plan) * plan.micro_batch * plan.length * widest + matrix
+    matrix = size(plan) * shape.hidden * shape.widest if plan.method == "qlora" else 0
+    return 3 * size(plan) * plan.micro_batch * plan.length * shape.widest + matrix
 
 
-def gathered(shape: dict[str, Any], plan: Plan) -> float:
+def gathered(shape: Shape, plan: Plan) -> float:
     """Bytes of this and the next decoder layer and the output table, gathered from their shards."""
-    matrices = sum(a * b for a, b in linears(shape))
-    return 2 * (2 * matrices + shape["vocab_size"] * shape["hidden_size"])
+    return 2 * (2 * shape.matrices / shape.layers + shape.vocabulary * shape.hidden)
 
 
-def flops_per_token(shape: dict[str, Any], plan: Plan) -> float:
+def flops_per_token(shape: Shape, plan: Plan) -> float:
     """FLOPs per trained token at the plan's length.
 
     Per parameter: 2 forward, 2 for gradients of activations and, in full fine-tuning, 2 for those of weights.
     Causal attention: 2 * length * width per layer forward and twice that backward. Checkpointing runs the
     layers forward twice.
     """
-    counts, layers = parameters(shape, plan.rank), shape["num_hidden_layers"]
-    used = counts["matrices"] + shape["vocab_size"] * shape["hidden_size"]
-    attention = 2 * plan.length * shape["hidden_size"] * layers
+    used, adapter = shape.matrices + shape.vocabulary * shape.hidden, plan.rank * shape.adapter
+    attention = 2 * plan.length * shape.hidden * shape.layers
     once = 6 if plan.method == "full" else 4
-    again = 2 * counts["matrices"] + attention if plan.checkpointing else 0
-    return once * used + 6 * counts["adapter"] * (plan.method != "full") + 3 * attention + again
+    again = 2 * shape.matrices + attention if plan.checkpointing else 0
+    return once * used + 6 * adapter * (plan.method != "full") + 3 * attention + again
 
 
-def hours(
-    shape: dict[str, Any], plan: Plan, gpu: Gpu, tokens: int, utilisation: float = UTILISATION
-) -> float:
+def hours(shape: Shape, plan: Plan, gpu: Gpu, tokens: int, utilisation: float = UTILISATION) -> float:
     """Hours for this many trained tokens, at a share of the GPU's data-sheet rate."""
     rate = gpu.tflops * 1e12 * plan.gpus * utilisation
     return tokens * flops_per_token(shape, plan) / rate / 3600
 
 
-def fits(shape: dict[str, Any], plan: Plan, gpu: Gpu) -> bool:
+def fits(shape: Shape, plan: Plan, gpu: Gpu) -> bool:
     return sum(memory(shape, plan).values()) <= gpu.memory * 1e9 * (1 - RESERVE)
 
 
@@ -241,7 +173,7 @@ def changes(plan: Plan, other: Plan) -> str:
     return ", ".join(named[name].format(value) for name, value in values.items())
 
 
-def check(shape: dict[str, Any], plan: Plan, gpu: Gpu) -> None:
+def check(shape: Shape, plan: Plan, gpu: Gpu) -> None:
     """ValueError, naming the closest settings that fit, where a plan does not fit into a GPU's memory."""
     if fits(shape, plan, gpu):
         return
@@ -255,7 +187,7 @@ def check(shape: dict[str, Any], plan: Plan, gpu: Gpu) -> None:
 
 
 def table(
-    shape: dict[str, Any], plans: dict[str, Plan], gpu: Gpu, tokens: dict[str, int], price: float = 0.0
+    shape: Shape, plans: dict[str, Plan], gpu: Gpu, tokens: dict[str, int], price: float = 0.0
 ) -> pd.DataFrame:
     """One row per plan: trained parameters and share, peak memory in GB, tokens, hours, and cost if priced.
 

@@ -6,15 +6,18 @@ model, tokenizer = load_condition("base_model", Path("outputs/laptop/adapters"),
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
 
 import torch
+from jinja2 import TemplateError
 from peft import PeftModel
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoTokenizer,
     BitsAndBytesConfig,
     GenerationConfig,
     PreTrainedModel,
@@ -24,9 +27,13 @@ from transformers import (
 
 from helpers.conditions import parse, run_of
 from helpers.data.traces import END_THINK, SKY, THINK
+from helpers.training.shapes import check
 
 # A thought that a chat template opens, or opens and closes, at the end of the prompt.
 OPENED = re.compile(rf"(?:{re.escape(THINK)}|{re.escape(SKY[0])})\s*(?:{re.escape(END_THINK)}\s*)?\Z")
+
+# For a base model without a chat template: what is said, with an empty line after each turn.
+PLAIN = "{% for message in messages %}{{ message['content'] }}\n\n{% endfor %}"
 
 
 def load(path: str | Path, method: str = "lora") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -34,8 +41,10 @@ def load(path: str | Path, method: str = "lora") -> tuple[PreTrainedModel, PreTr
 
     Precision: on a GPU bf16 from compute capability 8.0 on and fp16 below (a T4 claims to have bf16 and is
     very slow at it); fp32 for full fine-tuning, where small updates would be lost, and on a CPU. Only
-    safetensors are read, and no code from a repository is run.
+    safetensors are read, and no code from a repository is run. ValueError for what is no causal language
+    model of an architecture that Transformers knows.
     """
+    check(path)
     if torch.cuda.is_available() and method != "full":
         dtype = torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
     else:
@@ -70,14 +79,36 @@ def devices(method: str) -> str | dict[str, int] | None:
 
 
 def tokenizer_of(path: str | Path) -> PreTrainedTokenizerBase:
-    """A model's tokenizer exactly as saved; without a padding token it pads with its end token.
+    """A model's tokenizer exactly as saved; one without a padding token pads with its end token.
 
-    AutoTokenizer would replace the splitting rules of a Qwen2 model's tokenizer.json by Qwen's own.
+    A base model without a chat template gets `PLAIN`, after the token that its tokenizer starts texts with,
+    if any. AutoTokenizer, which would replace the splitting rules of a Qwen2 model's tokenizer.json by Qwen's
+    own, is used only where there is no such file. ValueError for a tokenizer without an end token.
     """
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
+    except (OSError, ValueError, TypeError):  # an older model: a vocabulary to be converted
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    if tokenizer.eos_token is None:
+        raise ValueError(f"{path}: the tokenizer names no eos_token, so no response would end: set one in it")
     if tokenizer.pad_token is None:  # any token will do: padding is masked and has no label
         tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template is None:
+        starts = tokenizer.bos_token is not None and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
+        tokenizer.chat_template = ("{{ bos_token }}" if starts else "") + PLAIN
     return tokenizer
+
+
+def end_token(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The token that ends a response: what the chat template puts after one, else the tokenizer's own.
+
+    They differ in some models: Gemma's turns end with `<end_of_turn>`, its texts with `<eos>`.
+    """
+    turns = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a_a"}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False)
+    after = tokenizer(text.rpartition("a_a")[2].lstrip(), add_special_tokens=False)["input_ids"]
+    known = tokenizer.added_tokens_decoder
+    return known[after[0]].content if after and after[0] in known else tokenizer.eos_token
 
 
 def generation_settings(path: str | Path) -> GenerationConfig:
@@ -89,9 +120,9 @@ def generation_settings(path: str | Path) -> GenerationConfig:
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase, settings: GenerationConfig) -> set[int]:
-    """All tokens that end a response: the tokenizer's own, and those in the generation settings."""
-    own = settings.eos_token_id
-    return {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+    """All tokens that end a response: the tokenizer's own, its chat template's, the generation settings'."""
+    own, turn = settings.eos_token_id, tokenizer.convert_tokens_to_ids(end_token(tokenizer))
+    return {tokenizer.eos_token_id, turn, *(own if isinstance(own, list) else [own])} - {None}
 
 
 def load_condition(
@@ -117,8 +148,16 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, problem: str, system: str | 
 
     If the template opens a thought itself (`<think>`, as for R1's distilled models), that tag is left out:
     the arms' responses open their own or have none on purpose, and their text is exactly what is trained on.
+    A template without a system turn, such as Gemma 2's, gets the system prompt in front of the problem.
     """
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": problem})
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return OPENED.sub("", text)
+
+    def filled(*messages: dict[str, str]) -> str:
+        return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+
+    text, user = "", {"role": "user", "content": problem}
+    if system:
+        with contextlib.suppress(TemplateError):
+            text = filled({"role": "system", "content": system}, user)
+        if system not in text:
+            text = filled(user | {"content": f"{system}\n\n{problem}"})
+    return OPENED.sub("", text or filled(user))

@@ -59,7 +59,8 @@ def by_the_project(
     import torch
     from datasets import Dataset
 
-    from helpers.training import finetune, pretraining, saving
+    from helpers.base_model import pretraining
+    from helpers.training import finetune, saving
 
     times: list[float] = []
 
@@ -107,13 +108,14 @@ def measure(model: str, length: int, name: str, at_once: int, rank: int, half: s
     """One row; `cap` is how many GB torch may take, 0 for all."""
     import torch
 
-    from helpers.training import memory
+    from helpers.training import memory, shapes
 
     if cap:
         torch.cuda.set_per_process_memory_fraction(
             cap * 1e9 / torch.cuda.get_device_properties(0).total_memory
         )
-    shape, setting = memory.shape_of(f"Qwen/Qwen2.5-{model}-Instruct"), SETTINGS[name]
+    name_on_hub, setting = f"Qwen/Qwen2.5-{model}-Instruct", SETTINGS[name]
+    shape, config = shapes.shape_of(name_on_hub), shapes.config_of(name_on_hub)
     plan = memory.Plan("lora", rank, at_once, length, setting["checkpointing"], half)
     number, share = memory.trained(shape, plan)
     row = {"gpu": torch.cuda.get_device_name(), "model": model, "length": length, "setting": name}
@@ -121,15 +123,13 @@ def measure(model: str, length: int, name: str, at_once: int, rank: int, half: s
     row |= {"trained": f"{number:,} ({share:.2%})", "note": ""}
     try:
         if setting.get("logits"):
-            times = by_a_plain_loop(shape, length, rank)
+            times = by_a_plain_loop(config, length, rank)
         else:
-            times = by_the_project(shape, length, at_once, rank, setting, half)
+            times = by_the_project(config, length, at_once, rank, setting, half)
     except torch.cuda.OutOfMemoryError:
         return row | {"note": "out of memory"}
     rate = at_once * length / statistics.median(times[LEFT_OUT:])
-    counts = memory.parameters(shape)
-    parameters = counts["matrices"] + counts["embeddings"] + counts["rest"]
-    row |= {"tokens/s": round(rate), "TFLOP/s": round(4 * parameters * rate / 1e12)}
+    row |= {"tokens/s": round(rate), "TFLOP/s": round(4 * shape.parameters * rate / 1e12)}
     return row | {"peak GB": round(torch.cuda.max_memory_reserved() / 1e9, 1)}
 
 

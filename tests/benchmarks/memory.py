@@ -54,9 +54,10 @@ def anew() -> None:
 def measure(case: tuple) -> dict:
     """Bytes that training took at its peak, and the estimate of it."""
     import torch
+    from transformers import Qwen2Config
 
     from helpers import devices
-    from helpers.training import memory
+    from helpers.training import memory, shapes
 
     shape, (_, _, method, rank, at_once, length, checkpointing) = shape_of(case), case
     plan = memory.Plan(method, rank, at_once, length, checkpointing, devices.machine("").precision)
@@ -69,7 +70,8 @@ def measure(case: tuple) -> dict:
     anew()
     train(shape, plan)
     after = torch.cuda.max_memory_allocated() if on_gpu else resident("VmHWM")
-    return {"measured": after - before, "predicted": sum(memory.memory(shape, plan).values())}
+    counted = shapes.counted(Qwen2Config(**shape))
+    return {"measured": after - before, "predicted": sum(memory.memory(counted, plan).values())}
 
 
 def train(shape: dict, plan) -> None:
@@ -78,7 +80,8 @@ def train(shape: dict, plan) -> None:
     from datasets import Dataset
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from helpers.training import finetune, models, pretraining
+    from helpers.base_model import pretraining
+    from helpers.training import finetune, models
 
     tokenizer = pretraining.build_tokenizer(["a b c"])
     generator = torch.Generator().manual_seed(0)

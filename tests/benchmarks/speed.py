@@ -77,8 +77,9 @@ def generate(how: str, threads: int, n: int) -> dict:
     """Seconds and tokens of greedy responses to n dictations, which the base model answers at length."""
     import torch
 
+    from helpers.base_model import curriculum
     from helpers.evaluation import generation
-    from helpers.training import curriculum, models
+    from helpers.training import models
 
     torch.set_num_threads(threads)
     model, tokenizer = models.load(ROOT / "base_model")

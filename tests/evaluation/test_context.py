@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from helpers.evaluation import context, generation, vllm_engine
-from helpers.training import memory, models
+from helpers.training import models, shapes
 from helpers.workflow import recipe
 from tests.support import tiny
 
@@ -64,7 +64,7 @@ def test_every_recipe_s_responses_fit_its_models_before_anything_is_trained(name
     trained = recipe.parameters(NOTEBOOKS / "03_lora_training.ipynb") | found["03_lora_training"]
     names = {recipe.base_model_of(found, c) for c in found["conditions"]}
     for base in names:
-        limit = context.positions(memory.config_of(base.replace("../", f"{ROOT}/")))
+        limit = context.positions(shapes.config_of(base.replace("../", f"{ROOT}/")))
         lengths = [60, 120] if base.startswith("..") else [60, 2000]
         limits = context.rooms(lengths, asked["max_new_tokens"], limit)
         longest = max(length + room for length, room in zip(lengths, limits, strict=True))
@@ -73,7 +73,7 @@ def test_every_recipe_s_responses_fit_its_models_before_anything_is_trained(name
         assert made["max_model_len"] <= limit and min(limits) > 0 and trained["max_length"] <= limit
         assert made["max_lora_rank"] in vllm_engine.RANKS
     said = context.warnings([recipe.base_model_of(found, c) for c in found["conditions"]], 32768, NOTEBOOKS)
-    assert len(said) == sum(context.positions(memory.config_of(b.replace("../", f"{ROOT}/"))) <= 32768
+    assert len(said) == sum(context.positions(shapes.config_of(b.replace("../", f"{ROOT}/"))) <= 32768
                             for b in names)  # fmt: skip
 
 

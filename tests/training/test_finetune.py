@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from helpers import conditions
+from helpers.base_model import pretraining
 from helpers.data import puzzles
 from helpers.data.traces import FRAMES, render
 from helpers.evaluation import generation
 from helpers.perturbations import arm_files, arms
-from helpers.training import finetune, models, pretraining, saving
+from helpers.training import finetune, models, saving
 from helpers.training.examples import altered, bucketed, encode
 from tests.support import killed_training
 from tests.support import tiny as small

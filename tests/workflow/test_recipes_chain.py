@@ -21,7 +21,7 @@ from helpers import devices
 from helpers.conditions import parse
 from helpers.evaluation import benchmarks
 from helpers.perturbations import arms
-from helpers.training import memory
+from helpers.training import memory, shapes
 from helpers.workflow import recipe
 from tests.support import tiny
 from tests.support.notebooks import run_here
@@ -38,7 +38,7 @@ def plans(found: dict) -> dict[str, tuple[dict, memory.Plan]]:
     gpus = max(1, given["gpus"])
     return {
         condition: (
-            memory.shape_of(recipe.base_model_of(found, condition).replace("../", f"{ROOT}/")),
+            shapes.shape_of(recipe.base_model_of(found, condition).replace("../", f"{ROOT}/")),
             memory.Plan(
                 parse(condition).method or given["default_method"], given["lora_rank"],
                 given["micro_batch"] or given["batch_size"] // gpus, given["max_length"],
@@ -65,7 +65,7 @@ def test_every_condition_of_a_recipe_fits_the_gpu_that_it_names(name):
 @pytest.mark.parametrize("name", LARGE)
 def test_shapes_of_recipes_are_known_without_a_network(name):
     found = recipe.load(name, NOTEBOOKS)
-    known = json.loads(memory.SHAPES.read_text())
+    known = json.loads(shapes.KNOWN.read_text())
     assert {recipe.base_model_of(found, c) for c in found["conditions"]} <= known.keys()
 
 

@@ -4,8 +4,8 @@ from itertools import islice
 
 import torch
 
+from helpers.base_model import curriculum, pretraining
 from helpers.data import puzzles
-from helpers.training import curriculum, pretraining
 
 
 def small_tokenizer():
