@@ -1,4 +1,5 @@
-# make reproduce    the whole study on this machine; RECIPE=smoke, CORES=4 and SEEDS="0 1 2" change it
+# make reproduce    the whole study on this machine; RECIPE=smoke, CORES=4, SEEDS="0 1 2" and
+#                   MODEL=../models/mine (a folder as seen from notebooks/, or a hub id) change it
 # make lab          JupyterLab, to run the notebooks by hand
 # make test         the tests
 # make lint         style, stripped notebooks, imports; make benchmark: tokens per second
@@ -24,7 +25,7 @@ help:
 	@sed -n 's/^# make /make /p' Makefile
 
 reproduce: .venv/core
-	@exec $(BIN)/python -m helpers.workflow.chain reproduce --recipe '$(RECIPE)' --cores $(CORES) $(if $(SEEDS),--seeds $(SEEDS))
+	@exec $(BIN)/python -m helpers.workflow.chain reproduce --recipe '$(RECIPE)' --cores $(CORES) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MODEL),--model '$(MODEL)')
 
 report: .venv/core
 	@$(BIN)/python -m helpers.workflow.reference '$(RECIPE)' --rebuild

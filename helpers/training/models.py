@@ -2,6 +2,8 @@
 
 model, tokenizer = load("base_model")
 model, tokenizer = load_condition("base_model", Path("outputs/laptop/adapters"), "shuffle-67", seed=0)
+
+    python -m helpers.training.models FILE.gguf FOLDER     # a model from a GGUF file, in the hub's format
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from pathlib import Path
 
 import torch
@@ -161,3 +164,23 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, problem: str, system: str | 
         if system not in text:
             text = filled(user | {"content": f"{system}\n\n{problem}"})
     return OPENED.sub("", text or filled(user))
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """Write the model and tokenizer of a GGUF file to a folder in the hub's format, in fp32.
+
+    Weights that the file has quantised stay as coarse as they are there. The package `gguf` is needed.
+    """
+    source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    settings = model.config.to_dict()
+    settings.pop("quantization_config", None)  # Transformers would not save a model that has one
+    fresh = AutoModelForCausalLM.from_config(type(model.config).from_dict(settings))
+    fresh.load_state_dict(model.state_dict())
+    fresh.generation_config = model.generation_config
+    fresh.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    unpack(Path(sys.argv[1]), Path(sys.argv[2]))

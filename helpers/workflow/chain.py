@@ -34,12 +34,12 @@ from helpers.workflow import recipe as recipes
 from helpers.workflow.progress import EVENT, Progress, minutes
 
 
-def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
-    """Run a recipe up to its report, with `seeds` if given; returns the exit status, 0 when done.
+def reproduce(name: str, cores: int, seeds: list[int] | None = None, model: str = "") -> int:
+    """Run a recipe up to its report, with `seeds` and base `model` if given; returns the exit status.
 
     It runs in two stages, so that arms which are made again and come out the same do not cause new training.
     """
-    recipe = recipes.load(name, seeds=seeds)
+    recipe = recipes.load(name, seeds=seeds, model=model)
     wanted, here = recipe["03_lora_training"].get("gpus", 0), len(devices.visible())
     if wanted > here:
         raise ValueError(
@@ -54,6 +54,7 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None) -> int:
     config = [
         f"recipe={recipes.find(name, Path('notebooks'))}",
         *([f"seeds={','.join(map(str, seeds))}"] if seeds else []),
+        *([f"model={model}"] if model else []),
     ]
     with locked(out / ".lock"):
         check_tables(out)
@@ -213,6 +214,7 @@ def main() -> int:
     whole.add_argument("--recipe", default="laptop", help="a name in notebooks/recipes, or a path")
     whole.add_argument("--cores", type=int, default=os.cpu_count(), help="default: all")
     whole.add_argument("--seeds", type=int, nargs="+", help="default: the recipe's")
+    whole.add_argument("--model", default="", help="default: the recipe's; seen from notebooks/")
     one = commands.add_parser("notebook", help="run one notebook")
     one.add_argument("output", type=Path, help="outputs/RECIPE/notebooks/NAME[.CONDITION][.sSEED].ipynb")
     one.add_argument("parameters", type=json.loads, help="as JSON")
@@ -231,7 +233,7 @@ def main() -> int:
                 return run_notebook(given.output, given.parameters | threads)
         if "MAKELEVEL" in os.environ:
             die_with_parent()
-        return reproduce(given.recipe, given.cores, given.seeds)
+        return reproduce(given.recipe, given.cores, given.seeds, given.model)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

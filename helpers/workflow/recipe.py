@@ -61,14 +61,18 @@ Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(?:[tT]rue|[f
 Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 
 
-def load(name: str, folder: str | Path = "notebooks", seeds: list[int] | None = None) -> dict[str, Any]:
+def load(
+    name: str, folder: str | Path = "notebooks", seeds: list[int] | None = None, model: str = ""
+) -> dict[str, Any]:
     """The checked recipe with this name (in `folder`/recipes) or at this path of a YAML file.
 
-    `seeds` replace all of the recipe's own. ValueError names the file, the key and the closest valid key.
+    `seeds` replace all of the recipe's own, `model` its base model (as in the file, seen from `folder`).
+    ValueError names the file, the key and the closest valid key.
     """
     path = find(name, Path(folder))
     try:
         given = {"seeds": seeds, "more_seeds": {}} if seeds else {}
+        given |= {"base_model": model} if model else {}
         return checked(read(path) | given, path.stem, Path(folder))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -205,16 +209,9 @@ def check_type(key: str, value: Any, example: Any) -> None:
         raise ValueError(f"{key}: a number is expected, not {value}")
     if example is None or type(value) is type(example) or numbers_match:
         return
-    hint = ": YAML wants a point, as in 1.0e-3" if type(example) is float and is_number(value) else ""
+    exponent = type(example) is float and re.fullmatch("[-+]?[0-9.]+[eE][-+]?[0-9]+", str(value))
+    hint = ": YAML wants a point, as in 1.0e-3" if exponent else ""
     raise ValueError(f"{key}: {describe(example)} is expected, not {describe(value)} ({value!r}){hint}")
-
-
-def is_number(text: Any) -> bool:
-    """Whether Python reads a text as a number, although YAML did not."""
-    try:
-        return isinstance(text, str) and float(text) is not None
-    except ValueError:
-        return False
 
 
 def describe(value: Any) -> str:
