@@ -15,7 +15,7 @@ from html import escape
 from itertools import groupby
 from operator import itemgetter
 
-from helpers.perturbations.metrics import NUMBER, changed_in
+from helpers.perturbations.steps import NUMBER, changed_in
 
 WORD = re.compile(r"[0-9]+|[^\W\d_]+|\s+|.", re.DOTALL)
 COMPARED = 40_000  # words times words, above which a comparison takes too long

@@ -2,6 +2,7 @@
 
 arms         the registry: every arm by its name, and `perturb`, which applies one to a trace
 content      arms that change what steps say: digits, keywords, ...
+located      random digits in one part of the trace
 structure    arms that move, remove or replace steps: shuffle, delete, insert, ...
 steps        a step with its origin, and the tools that arms share
 propagation  a slip in a puzzle that the following steps build on

@@ -3,9 +3,10 @@
     perturb(trace, "shuffle-67", seed=0, pool=[]).steps
     # (Step(text="Let me make ...", trace="countdown-train-7", index=0, change="kept"), ...)
 
-An arm is one function `(steps, fraction, rng, pool) -> steps` (in content.py or structure.py) and one entry
-in `PERTURBATIONS`. Every step it returns records where it came from. An arm never sees the solution, so it
-cannot change it; the only exception is `numbers`, the reading of "digits" in the authors' released code.
+An arm is one function `(steps, fraction, rng, pool) -> steps` (in content.py, located.py or structure.py)
+and one entry in `PERTURBATIONS`. Every step it returns records where it came from. An arm never sees the
+solution, so it cannot change it; the only exception is `numbers`, the reading of "digits" in the authors'
+released code.
 
 Our choices where the paper leaves things open: an arm touches exactly `round(fraction * n)` steps (or keyword
 sentences), half to even; donors are drawn with repetition; each digit is replaced with probability
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from helpers.conditions import Condition
 from helpers.data.traces import Trace, render
 from helpers.perturbations.content import digits, filler, keywords, numbers, propagated
+from helpers.perturbations.located import ARMS as LOCATED_ARMS
 from helpers.perturbations.steps import Arm, Step
 from helpers.perturbations.structure import delete, insert, reverse, shuffle, swap, truncate
 
@@ -50,6 +52,7 @@ PERTURBATIONS: dict[str, Arm] = {
     for arm in (
         *(digits, keywords, shuffle, delete, insert),
         *(numbers, swap, reverse, filler, truncate, propagated),
+        *LOCATED_ARMS,
     )
 }
 WITH_SOLUTION = ("numbers",)  # also get the solution, as a last step with index -1
@@ -70,6 +73,11 @@ CONTROLS = (
     *("swap-100", "reverse-100", "filler-100", "truncate-67", "propagated-100"),
     *(f"numbers-{p}" for p in (20, 50, 70, 100)),
 )
+# The same digits arm, in one part of the trace, and as much noise in one part as in another (located.py).
+LOCATED = (
+    *(f"digits_{part}-50" for part in ("opening", "failing", "listed", "deciding")),
+    *(f"matched_{part}-100" for part in ("opening", "failing", "listed", "deciding", "propagated")),
+)
 
 
 def parse_arm(arm: str) -> tuple[str, float]:
@@ -82,7 +90,7 @@ def parse_arm(arm: str) -> tuple[str, float]:
     asked = Condition(arm)
     if asked.family != arm and asked.family in PERTURBATIONS:
         return asked.family, asked.fraction
-    known = [*ARMS, *CONTROLS, *PARTS, *(f"{name}-100" for name in PERTURBATIONS)]
+    known = [*ARMS, *CONTROLS, *LOCATED, *PARTS, *(f"{name}-100" for name in PERTURBATIONS)]
     nearest = difflib.get_close_matches(arm, known, n=1, cutoff=0)[0]
     raise ValueError(f"there is no arm {arm!r}: did you mean {nearest!r}?")
 

@@ -6,16 +6,13 @@ metrics(trace.steps, perturb(trace, "shuffle-67", 0, pool).steps)
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
 from helpers.data.keywords import count_keywords
 from helpers.perturbations.arms import Perturbed
-from helpers.perturbations.steps import Step
-
-NUMBER = re.compile("[0-9]+")
+from helpers.perturbations.steps import Step, changed_digits
 
 
 def metrics(original: Sequence[str], perturbed: Sequence[Step]) -> dict[str, float]:
@@ -41,24 +38,6 @@ def metrics(original: Sequence[str], perturbed: Sequence[Step]) -> dict[str, flo
 def consistency(places: Sequence[tuple[str, int]]) -> float:
     """The share of neighbouring steps that were neighbours before, from each step's (trace, index)."""
     return share([(a, i + 1) == b for (a, i), b in zip(places, places[1:], strict=False)])
-
-
-def changed_digits(old: str, new: str) -> list[bool]:
-    """For each digit of the old text, whether it changed; empty where more than numbers changed."""
-    before = NUMBER.findall(old)
-    if old == new:
-        return [False] * sum(map(len, before))
-    if NUMBER.split(old) != NUMBER.split(new):
-        return []
-    pairs = zip(before, NUMBER.findall(new), strict=True)
-    return [flag for a, b in pairs for flag in changed_in(a, b)]
-
-
-def changed_in(number: str, other: str) -> list[bool]:
-    """For each digit of a number, whether it differs from the one in `other`; True if lengths differ."""
-    if len(number) != len(other):
-        return [True] * len(number)
-    return [x != y for x, y in zip(number, other, strict=True)]
 
 
 def share(flags: Sequence[bool]) -> float:

@@ -8,10 +8,13 @@ A step records where it came from; arm files keep that record.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from helpers.data.traces import Trace
+
+NUMBER = re.compile("[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,21 @@ def donor_for(own: str, rng: random.Random, pool: Sequence[Trace]) -> Trace:
     while (donor := rng.choice(pool)).id == own or not donor.steps:
         pass
     return donor
+
+
+def changed_digits(old: str, new: str) -> list[bool]:
+    """For each digit of the old text, whether it changed; empty where more than numbers changed."""
+    before = NUMBER.findall(old)
+    if old == new:
+        return [False] * sum(map(len, before))
+    if NUMBER.split(old) != NUMBER.split(new):
+        return []
+    pairs = zip(before, NUMBER.findall(new), strict=True)
+    return [flag for a, b in pairs for flag in changed_in(a, b)]
+
+
+def changed_in(number: str, other: str) -> list[bool]:
+    """For each digit of a number, whether it differs from the one in `other`; True if lengths differ."""
+    if len(number) != len(other):
+        return [True] * len(number)
+    return [x != y for x, y in zip(number, other, strict=True)]

@@ -13,8 +13,9 @@ from helpers.data import puzzles
 from helpers.data.keywords import KEYWORD, KEYWORDS, count_keywords, sentences
 from helpers.data.segmentation import segment
 from helpers.data.traces import FRAMES, Trace
-from helpers.perturbations.arms import ARMS, CONTROLS, PERTURBATIONS, UNTOUCHED, parse_arm, perturb
-from helpers.perturbations.steps import Step
+from helpers.perturbations import located
+from helpers.perturbations.arms import ARMS, CONTROLS, LOCATED, PERTURBATIONS, UNTOUCHED, parse_arm, perturb
+from helpers.perturbations.steps import Step, changed_digits
 
 POOL = puzzles.correct_traces("train", 120, seed=0)
 WORDS = (
@@ -44,7 +45,8 @@ any_traces = st.one_of(
     step_texts.map(lambda t: Trace("made", "Use 7.", tuple(t), "It is \\boxed{7}.", "7", "test")),
 )
 PAPERS = ("digits", "keywords", "shuffle", "delete", "insert")
-names = st.sampled_from(sorted(set(PERTURBATIONS) - {"propagated"}))  # which takes puzzles alone
+PUZZLES_ONLY = {"propagated", "matched_propagated", "digits_listed", "matched_listed"}
+names = st.sampled_from(sorted(set(PERTURBATIONS) - PUZZLES_ONLY))
 fractions = st.floats(0, 1)
 seeds = st.integers(0, 10**6)
 
@@ -232,7 +234,7 @@ def test_untouched_arms_are_the_traces_of_their_kind(arm):
 
 def test_the_grid_is_the_papers_with_short():
     assert len(ARMS) == len(set(ARMS)) == 19
-    assert {parse_arm(arm)[0] for arm in (*ARMS, *CONTROLS)} == {*PERTURBATIONS, *UNTOUCHED}
+    assert {parse_arm(arm)[0] for arm in (*ARMS, *CONTROLS, *LOCATED)} == {*PERTURBATIONS, *UNTOUCHED}
     assert {parse_arm(arm)[0] for arm in ARMS} == {*PAPERS, *UNTOUCHED}
 
 
@@ -431,3 +433,70 @@ def test_the_arms_of_cut_text_are_byte_for_byte_what_they_were():
     arms = [a for a in (*ARMS, *CONTROLS) if a not in ("wrong", "short", "propagated-100")]
     everything = "".join("".join(digest(a, 7, CUT, CUT)) for a in arms)
     assert hashlib.sha256(everything.encode()).hexdigest()[:16] == "da731db2a058160c"
+
+
+def changed_by_step(trace, arm, seed):
+    """How many digits an arm changed in each step; its steps are the trace's, digit for digit elsewhere."""
+    result = perturb(trace, arm, seed, POOL)
+    assert result.solution == trace.solution and len(result.steps) == len(trace.steps)
+    for old, new in zip(trace.steps, result.steps, strict=True):
+        assert re.sub("[0-9]", "0", old) == re.sub("[0-9]", "0", new.text)
+    return [
+        sum(a != b for a, b in zip(old, new.text, strict=True))
+        for old, new in zip(trace.steps, result.steps, strict=True)
+    ]
+
+
+PLACE = {"opening": slice(0, 1), "failing": slice(1, -1), "listed": slice(1, -1), "deciding": slice(-1, None)}
+
+
+@given(puzzle_traces, st.sampled_from(sorted(PLACE)), st.sampled_from([20, 50, 100]), seeds)
+def test_noise_falls_in_its_part_alone(trace, part, percent, seed):
+    for arm in (f"digits_{part}-{percent}", f"matched_{part}-{percent}"):
+        counts = changed_by_step(trace, arm, seed)
+        assert sum(counts[PLACE[part]]) == sum(counts)
+
+
+@given(puzzle_traces, st.sampled_from(sorted(PLACE)), seeds)
+def test_matched_arms_change_as_many_digits_as_the_opening_has(trace, part, seed):
+    available = len(located.places(steps_of(trace), part))
+    wanted = len(re.findall("[0-9]", trace.steps[0]))
+    assert sum(changed_by_step(trace, f"matched_{part}-100", seed)) == min(wanted, available)
+
+
+@given(puzzle_traces, seeds)
+def test_listed_results_are_what_a_failing_try_lists(trace, seed):
+    result = perturb(trace, "digits_listed-100", seed, POOL)
+    for step, text in zip(result.steps[1:-1], trace.steps[1:-1], strict=True):
+        head, listed, verdict = re.fullmatch(r"(.*: )([\d, ]+)(\. No \d+\.)", text).groups()
+        assert step.text.startswith(head) and step.text.endswith(verdict)
+        assert len(step.text) == len(text)
+
+
+@given(puzzle_traces, seeds)
+def test_noise_that_matches_a_coherent_error_changes_as_many_digits(trace, seed):
+    """`propagated` draws from the same generator first, so its own count can be had from a copy of it."""
+    steps, rng = steps_of(trace), random.Random(seed)
+    coherent = PERTURBATIONS["propagated"](steps, 1.0, random.Random(seed), POOL)
+    noisy = PERTURBATIONS["matched_propagated"](steps, 1.0, rng, POOL)
+    count = [
+        sum(
+            flag
+            for old, new in zip(steps, result, strict=True)
+            for flag in changed_digits(old.text, new.text)
+        )
+        for result in (coherent, noisy)
+    ]
+    assert count[0] == count[1]
+
+
+def test_parts_of_natural_traces_go_by_position():
+    trace = Trace("real", "p", ("I have 12 and 7.", "12+7=19.", "So 19 it is."), "s", "19", "x")
+    assert sum(changed_by_step(trace, "matched_deciding-100", 0)[:2]) == 0
+    one = Trace("one", "p", ("I have 12 and 7.",), "s", "19", "x")
+    assert changed_by_step(one, "digits_deciding-100", 0) == [0]
+    for arm in ("digits_listed-50", "matched_listed-50"):
+        with pytest.raises(
+            ValueError, match="real: a step lists no results of a try: this arm takes puzzles"
+        ):
+            perturb(trace, arm, 0, POOL)
