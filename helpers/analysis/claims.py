@@ -38,9 +38,12 @@ PAPER_NUMBERS = ("paper_difference", "paper_low", "paper_high", "paper_low90", "
 
 
 def read_claims(path: str | Path = REGISTERED) -> dict:
-    """The registered benchmark, margin (points) and claims; ValueError names a claim with an unknown rule."""
-    registered = yaml.safe_load(Path(path).read_text())
-    for claim in registered["claims"]:
+    """The registered benchmark, margin (points) and claims; ValueError names a claim with an unknown rule.
+
+    `claims` are the paper's, judged on one run; `why` has those about the costs of content, on several runs.
+    """
+    registered = {"why": []} | yaml.safe_load(Path(path).read_text())
+    for claim in [*registered["claims"], *registered["why"]]:
         if claim["rule"] not in RULES:
             raise ValueError(
                 f"{path}: {claim['id']} has the rule {claim['rule']!r}, not one of {', '.join(RULES)}"
@@ -57,7 +60,8 @@ def weights(claim: dict, consistency: Mapping[str, float] | None = None) -> dict
     """The weighted sum of accuracies that a claim is about, for `tables.contrast`.
 
     For `falls` it is the least-squares slope in points, from a fraction of 0 to 100%; for `rises` the slope
-    over the conditions' structural consistency, nan if one of them has none.
+    over the conditions' structural consistency, nan if one of them has none. Left and right are means, or
+    sums for a difference of differences.
     """
     left = claim["left"]
     if claim["rule"] == "falls":
@@ -65,7 +69,8 @@ def weights(claim: dict, consistency: Mapping[str, float] | None = None) -> dict
     if claim["rule"] == "rises":
         at = np.array([nan if consistency is None else consistency.get(c, nan) for c in left])
         return dict(zip(left, slope(at).tolist(), strict=True))
-    return {c: 1 / len(left) for c in left} | {c: -1 / len(claim["right"]) for c in claim["right"]}
+    sizes = (1, 1) if claim.get("sum") else (len(left), len(claim["right"]))
+    return {c: 1 / sizes[0] for c in left} | {c: -1 / sizes[1] for c in claim["right"]}
 
 
 def verdict(rule: str, interval: tuple[float, float], interval90: tuple[float, float], margin: float) -> str:

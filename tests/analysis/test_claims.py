@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from helpers.analysis import claims, tables
 from helpers.analysis.paper import paper_cells
+from helpers.conditions import parse
 from helpers.perturbations.arms import parse_arm
 from tests.analysis.test_tables import LEVELS, PAPER, read, write_scores
 
@@ -42,6 +44,21 @@ def test_every_claim_names_conditions_that_exist():
         for condition in (*claim["left"], *claim.get("right", [])):
             if condition != "base":
                 parse_arm(condition.removesuffix(".full").removesuffix(".n20"))
+
+
+def test_the_claims_about_costs_name_runs_and_conditions_that_exist():
+    ids = [claim["id"] for claim in REGISTERED["why"]]
+    assert len(set(ids)) == len(ids) and not set(ids) & {c["id"] for c in REGISTERED["claims"]}
+    for claim in REGISTERED["why"]:
+        for name in (*claim["left"], *claim["right"]):
+            recipe, condition = name.split("/")
+            assert parse_arm(parse(condition).arm) and re.fullmatch("[a-z0-9_]+", recipe)
+
+
+def test_a_sum_is_a_difference_of_differences():
+    claim = {"rule": "above", "sum": True, "left": ["a", "d"], "right": ["b", "c"]}
+    assert claims.weights(claim) == {"a": 1, "d": 1, "b": -1, "c": -1}
+    assert claims.weights(claim | {"sum": False}) == {"a": 0.5, "d": 0.5, "b": -0.5, "c": -0.5}
 
 
 def test_an_unknown_rule_is_named(tmp_path):
