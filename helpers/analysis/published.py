@@ -25,7 +25,7 @@ import pandas as pd
 from helpers.analysis import intervals
 from helpers.analysis.tables import rounded
 from helpers.answers.boxed import final_answer
-from helpers.data.keywords import count_keywords
+from helpers.data.words import count_keywords
 from helpers.evaluation.benchmarks import as_text
 from helpers.evaluation.grading import STATUSES, grade
 from helpers.files import atomic

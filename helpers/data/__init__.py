@@ -1,7 +1,7 @@
 """Data (notebooks 01 and A2): puzzles, and traces from wherever they come.
 
 traces        a trace and its file; responses taken apart into thought and solution
-keywords      reflection keywords, and sentences
+words         reflection keywords, sentences, numbers in words
 segmentation  a thought cut into steps
 puzzles       Countdown puzzles with their solver, which writes the traces of the laptop run
 sources       traces from the hub or from files, in the layouts that data sets use

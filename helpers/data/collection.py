@@ -24,10 +24,10 @@ from helpers.answers.boxed import final_answer
 from helpers.answers.workers import grade
 from helpers.conditions import nearest
 from helpers.data.filters import BLOCK, blocks, leak, plain_words, refuse_text
-from helpers.data.keywords import count_keywords
 from helpers.data.segmentation import paragraphs, segment, segment_with_model
 from helpers.data.sources import Candidate, Numbered, Row, open_source
 from helpers.data.traces import FRAMES, KINDS, SKY, Frame, Trace, parse, write_traces
+from helpers.data.words import count_keywords
 from helpers.files import write_text
 
 BATCH = 500  # rows graded together

@@ -19,7 +19,7 @@ import pyarrow as pa
 from helpers.answers import countdown
 from helpers.answers.boxed import final_answer
 from helpers.answers.workers import grade
-from helpers.data.keywords import count_keywords
+from helpers.data.words import count_keywords
 from helpers.evaluation import programs
 
 # timeout: the grader, or the model's program, ran out of time or memory.

@@ -17,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.data.keywords import KEYWORD
 from helpers.data.segmentation import paragraphs
 from helpers.data.traces import read_table
+from helpers.data.words import KEYWORD
 from helpers.explorer.dangling import dangling, is_puzzle
 from helpers.explorer.trace_view import page, side_by_side
 

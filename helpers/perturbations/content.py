@@ -15,8 +15,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, chain
 
-from helpers.data.keywords import KEYWORD, sentences
 from helpers.data.traces import Trace
+from helpers.data.words import KEYWORD, sentences
 from helpers.perturbations.propagation import propagate
 from helpers.perturbations.steps import Step, chosen, edited
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from helpers.data.keywords import count_keywords
+from helpers.data.words import count_keywords
 from helpers.perturbations.arms import Perturbed
 from helpers.perturbations.steps import Step, changed_digits
 

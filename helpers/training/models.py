@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -35,6 +36,8 @@ from helpers.training.shapes import check
 # A thought that a chat template opens, or opens and closes, at the end of the prompt.
 OPENED = re.compile(rf"(?:{re.escape(THINK)}|{re.escape(SKY[0])})\s*(?:{re.escape(END_THINK)}\s*)?\Z")
 
+# What a template that names the date is told (Llama 3.2, SmolLM3), or prompts would change from day to day.
+TODAY = datetime(2025, 2, 11)
 # For a base model without a chat template: what is said, with an empty line after each turn.
 PLAIN = "{% for message in messages %}{{ message['content'] }}\n\n{% endfor %}"
 
@@ -155,7 +158,9 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, problem: str, system: str | 
     """
 
     def filled(*messages: dict[str, str]) -> str:
-        return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        return tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True, strftime_now=TODAY.strftime
+        )
 
     text, user = "", {"role": "user", "content": problem}
     if system:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from helpers.answers import countdown
 from helpers.data import puzzles
-from helpers.data.keywords import KEYWORD, KEYWORDS, count_keywords, sentences
 from helpers.data.segmentation import segment
 from helpers.data.traces import FRAMES, Trace
+from helpers.data.words import KEYWORD, KEYWORDS, count_keywords, sentences
 from helpers.perturbations import located
 from helpers.perturbations.arms import ARMS, CONTROLS, LOCATED, PERTURBATIONS, UNTOUCHED, parse_arm, perturb
 from helpers.perturbations.steps import Step, changed_digits

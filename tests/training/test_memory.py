@@ -32,6 +32,10 @@ def test_parameters_are_those_that_the_hub_shows(size):
         assert shapes.shape_of(name).parameters == PUBLISHED[size]
 
 
+def test_smollm2_has_the_parameters_that_its_name_says():
+    assert shapes.shape_of("HuggingFaceTB/SmolLM2-135M-Instruct").parameters == 134_515_008
+
+
 def test_a_matrix_has_a_weight_per_input_and_output_and_lora_their_sum_times_the_rank():
     h, i, kv, layers = 3584, 18944, 512, 28  # Qwen2.5-7B: q, k, v, o, gate, up, down
     linears = [(h, h), (h, kv), (h, kv), (h, h), (h, i), (h, i), (i, h)]

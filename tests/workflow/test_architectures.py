@@ -12,11 +12,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
+from trl import SFTTrainer
 
 from helpers.data import puzzles
 from helpers.data.traces import render
 from helpers.evaluation import generation
-from helpers.training import examples, models, shapes
+from helpers.training import examples, finetune, models, shapes
 from tests.support import tiny
 from tests.support.notebooks import run_here
 
@@ -125,6 +128,43 @@ def test_a_base_model_without_a_template_is_given_the_problem_and_an_empty_line(
     tokenizer = models.tokenizer_of(tiny.model_of("olmo2", tmp_path, TEXTS))
     assert models.prompt_text(tokenizer, "1+1?") == "1+1?\n\n"
     assert models.end_token(tokenizer) == "<|endoftext|>"
+
+
+def test_a_prompt_starts_with_one_bos_at_most(tmp_path):
+    """OpenRLHF#393: the template writes one, and tokenising its text adds another. Base models have none."""
+    for kind in ("llama", "olmo2"):
+        folder = tiny.model_of(kind, tmp_path / kind, TEXTS)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        tokenizer.bos_token = tokenizer.bos_token or tokenizer.eos_token  # as OLMo 2 has it
+        first = (tokenizer.bos_token, tokenizer.bos_token_id)
+        starts = TemplateProcessing(f"{first[0]} $A", special_tokens=[first])
+        tokenizer.backend_tokenizer.post_processor = starts
+        tokenizer.save_pretrained(folder)
+        rows, _ = examples.encode(models.tokenizer_of(folder), ["1+1?"], ["2"], 100)
+        ids = rows[0]["input_ids"][: -1 if kind == "olmo2" else None]
+        assert ids[0] == first[1] and ids.count(first[1]) == 1
+
+
+def test_the_end_token_is_learned_where_it_pads_too(tmp_path, monkeypatch):
+    """llm-course#33, trl#1623: a collator that masks padding by its token masks the end as well."""
+    model, tokenizer = models.load(tiny.model_of("llama", tmp_path / "m", TEXTS))
+    assert tokenizer.pad_token == tokenizer.eos_token
+    rows, _ = examples.encode(tokenizer, ["1+1?", "Use 1, 2, 3 for 6."], ["2", "1+2+3=6, so 1+2+3."], 100)
+    seen, loss = [], SFTTrainer.compute_loss
+
+    def watched(self, model, inputs, *arguments, **named):
+        seen.extend(inputs["labels"].tolist())
+        return loss(self, model, inputs, *arguments, **named)
+
+    monkeypatch.setattr(SFTTrainer, "compute_loss", watched)
+    finetune.fit(model, tokenizer, rows, 1e-3, 1, 2, 0, tmp_path / "work")
+    assert [labels.count(tokenizer.eos_token_id) for labels in seen] == [1, 1]
+
+
+def test_a_template_that_names_the_date_names_the_same_one_every_day(tmp_path):
+    tokenizer = models.tokenizer_of(tiny.model_of("qwen3", tmp_path, TEXTS))
+    tokenizer.chat_template = "{{ strftime_now('%d %B %Y') }} " + tokenizer.chat_template
+    assert models.prompt_text(tokenizer, "1+1?").startswith("11 February 2025 ")
 
 
 def written(folder: Path, **config: object) -> str:
