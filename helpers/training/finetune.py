@@ -193,11 +193,18 @@ def fit(
             "seconds": round(clock.seconds(), 1), "trained_parameters": trained_parameters}  # fmt: skip
 
 
-def tracking(report_to: str, run: str) -> dict[str, Any]:
-    """SFTConfig's arguments for a tracker ("none" for none), which gets tokens per second as well."""
+def tracking(report_to: str, folder: Path) -> dict[str, Any]:
+    """SFTConfig's arguments for a tracker ("none" for none), which gets tokens per second as well.
+
+    The recipe is the project, the run is OUT/adapters/RUN; TensorBoard's files go to OUT/tensorboard/RUN.
+    """
     if report_to == "none":
         return {}
-    return {"report_to": report_to, "run_name": run, "include_num_input_tokens_seen": "non_padding"}
+    out = folder.parents[1]
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard" / folder.name)
+    os.environ.setdefault("WANDB_PROJECT", out.name)
+    names = {"project": out.name, "run_name": folder.name}
+    return {"report_to": report_to, **names, "include_num_input_tokens_seen": "non_padding"}
 
 
 def texts(arm: str | Path, traces: int = 0) -> tuple[list[str], list[str]]:
@@ -258,7 +265,7 @@ def train(job: Job) -> dict[str, Any]:
         ),
         tokenizer, rows, job.learning_rate, job.epochs, job.batch_size, job.seed, work, job.condition,
         job.micro_batch, job.checkpoint_steps, work / "weights", gradient_checkpointing=job.checkpointing,
-        **tracking(job.report_to, folder.name),
+        **tracking(job.report_to, folder),
     )  # fmt: skip
     record = {"recipe": folder.parents[1].name, "condition": job.condition, "base_model": job.base_model}
     record |= {name: getattr(job, name) for name in PLAN}

@@ -313,3 +313,28 @@ def test_generation_equals_transformers_own(tiny):
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_killed_at_ten_random_moments_it_ends_in_the_same_weights(tmp_path, method):
     assert killed_training.main(tmp_path, 10, method) == (10, True)
+
+
+def test_a_tracker_gets_loss_and_tokens_per_second(tiny, tmp_path, monkeypatch):
+    """The files outlive the folder of the training's checkpoints."""
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    monkeypatch.delenv("WANDB_PROJECT", raising=False)
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder, traces = tiny
+    model, tokenizer = models.load(folder)
+    _, rows, _ = examples(tokenizer, traces)
+    tracked = finetune.tracking("tensorboard", tmp_path / "adapters" / "correct.s0")
+    finetune.fit(model, tokenizer, rows, 0.01, 5, 5, 0, tmp_path / "work", **tracked)
+    events = next((tmp_path / "tensorboard" / "correct.s0").glob("events.out.tfevents.*"))
+    read = event_accumulator.EventAccumulator(str(events)).Reload()
+    assert {"train/loss", "train/train_tokens_per_second"} <= set(read.Tags()["scalars"])
+    assert all(event.value > 0 for event in read.Scalars("train/train_tokens_per_second"))
+    assert finetune.tracking("none", tmp_path) == {}
+
+
+def test_a_tracker_that_is_unknown_is_named(tiny, tmp_path):
+    folder, traces = tiny
+    model, tokenizer = models.load(folder)
+    _, rows, _ = examples(tokenizer, traces)
+    with pytest.raises(ValueError, match="traceio"):
+        finetune.fit(model, tokenizer, rows, 0.01, 1, 5, 0, tmp_path, report_to="traceio")
