@@ -20,13 +20,14 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import pyarrow as pa
 
 from helpers.answers.countdown import value
 from helpers.data.traces import Trace
+from helpers.data.words import in_words
 
 LOWEST, HIGHEST, MAX_TARGET = 2, 22, 200
 MAX_DEPTH = 9
@@ -36,7 +37,6 @@ REFLECTION_RATE = 0.75  # of steps after the first that do not start a new pair
 NEW_PAIR = "Alternatively, a new pair."
 NEW_PAIR_AT = (4, 7)
 SPLITS = ("train", "validation", "test")
-
 
 Numbers = tuple[int, int, int]
 Problem = tuple[Numbers, int]
@@ -265,16 +265,16 @@ def short_traces(traces: list[Trace]) -> Iterator[Trace]:
         yield Trace(t.id, t.problem, (), t.solution, t.answer, t.source, "short")
 
 
+def said_in_words(trace: Trace) -> Trace:
+    """The trace with each number of its thought said again in words."""
+    return replace(trace, steps=tuple(map(in_words, trace.steps)), source="puzzles in words")
+
+
 def benchmark(name: str, chosen: list[Problem]) -> pa.Table:
     """Problems as a benchmark table: id, problem, answer (the target, as text) and depth."""
     rows = [
-        {
-            "id": f"{name}-{i}",
-            "problem": problem_text(numbers, target),
-            "answer": str(target),
-            "depth": depth(numbers, target),
-        }
+        (f"{name}-{i}", problem_text(numbers, target), str(target), depth(numbers, target))
         for i, (numbers, target) in enumerate(chosen)
     ]
-    columns = [("id", pa.string()), ("problem", pa.string()), ("answer", pa.string()), ("depth", pa.int64())]
-    return pa.Table.from_pylist(rows, schema=pa.schema(columns))
+    schema = pa.schema([*((n, pa.string()) for n in ("id", "problem", "answer")), ("depth", pa.int64())])
+    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)

@@ -39,3 +39,17 @@ def test_results_and_named_numbers_are_said_again_and_operands_are_not():
 def test_without_its_brackets_a_trace_is_what_it_was(trace):
     for step in trace.steps:
         assert re.sub(r" \([a-z -]+\)", "", in_words(step)) == step and in_words(step) != step
+
+
+def test_a_trace_said_in_words_keeps_its_answer_and_is_no_longer_taken_for_a_plain_puzzle():
+    said = puzzles.said_in_words(POOL[0])
+    assert said.solution == POOL[0].solution and said.source != POOL[0].source
+    assert said.steps == tuple(map(in_words, POOL[0].steps))
+    assert not puzzles.said_in_words(next(puzzles.short_traces(POOL))).steps
+
+
+def test_smaller_numbers_make_puzzles_of_such_numbers_alone():
+    for numbers, target in puzzles.problems("train", 200, 0, highest=12):
+        assert max(numbers) <= 12 and puzzles.depth(numbers, target)
+    with pytest.raises(ValueError, match="up to 12, has 107 problems"):
+        puzzles.problems("validation", 108, 0, highest=12)
