@@ -29,6 +29,7 @@ from helpers.workflow.recipe import runs
 
 # What a run's results are made from, in addition to its scores.
 SOURCES = ("arms.csv", "training.csv", "trace.parquet", "explorer.html", "manifest.json")
+THEIRS = "paper, to `correct` |"
 # The six arms in the project's README, content first.
 HEADLINE = {
     "wrong": "wrong answers, and the slips that lead to them",
@@ -101,23 +102,22 @@ def interval(row: pd.Series, value: str, form: str = ".1f") -> str:
 
 
 def results(folder: Path) -> str:
-    """The run's page: one row per condition with both benchmarks and the paper, then the claims."""
+    """The run's page: one row per condition with the first two benchmarks and the paper, then the claims."""
     grid = read_csv(folder / "grid.csv").set_index(["benchmark", "condition"])
     differences = read_csv(folder / "differences.csv").set_index(["benchmark", "condition"])
     claims = read_csv(folder / "claims.csv")
-    usual, hard = grid.index.get_level_values(0).unique()[:2]
-    problems = [int(grid.loc[b].problems.iloc[0]) for b in (usual, hard)]
+    usual, *others = grid.index.get_level_values(0).unique()[:2]
+    problems = ", ".join(f"{int(grid.loc[b].problems.iloc[0])} of `{b}`" for b in (usual, *others))
     seeds, more = seed_counts(grid.reset_index(), usual)
     further = "; ".join(f"{n} of {', '.join(f'`{c}`' for c in names)}" for n, names in more.items())
     worst = differences.loc[usual].drop(index="base", errors="ignore").minimum_detectable.max()
     lines = [
         f"Accuracy in percent with 95% interval; training seeds: {seeds}{further and f' ({further})'}; "
-        f"problems: {problems[0]} of `{usual}`, {problems[1]} of `{hard}`. A difference to `correct`"
-        f" of {number(worst)} points or more on `{usual}` is detected with 80% power in every comparison of "
-        "trained conditions.",
+        f"problems: {problems}. A difference to `correct` of {number(worst)} points or more on `{usual}` is "
+        "detected with 80% power in every comparison of trained conditions.",
         "",
-        f"| condition | {usual} | to `correct` | {hard} | finished % | tokens | paper, to `correct` |",
-        "|---|---|---|---|---|---|---|",
+        " | ".join(["| condition", usual, "to `correct`", *others, "finished %", "tokens", THEIRS]),
+        "|---" * (6 + len(others)) + "|",
     ]
     for condition, row in grid.loc[usual].iterrows():
         key = (usual, condition)
@@ -125,8 +125,8 @@ def results(folder: Path) -> str:
         paper = number(differences.loc[key].paper_difference, "+.1f") if key in differences.index else ""
         lines.append(
             f"| `{condition}` | {interval(row, 'accuracy')} | {against} | "
-            f"{interval(grid.loc[(hard, condition)], 'accuracy')} | {number(row.finished)} | "
-            f"{number(row.tokens, '.0f')} | {paper} |"
+            + "".join(f"{interval(grid.loc[(b, condition)], 'accuracy')} | " for b in others)
+            + f"{number(row.finished)} | {number(row.tokens, '.0f')} | {paper} |"
         )
     lines += [
         "",

@@ -29,6 +29,17 @@ def test_the_pages_show_the_committed_results(kept):
     assert reference.headline(kept) in (ROOT / "README.md").read_text()
 
 
+def test_a_run_on_one_benchmark_has_a_page_without_the_other(kept, tmp_path):
+    for name in ("grid", "differences", "claims"):
+        table = tables.read_csv(kept / f"{name}.csv")
+        tables.write_csv(table[table.benchmark == "countdown"], tmp_path / f"{name}.csv")
+    lines = reference.results(tmp_path).splitlines()
+    both = reference.results(kept).splitlines()
+    assert "hard" not in lines[0] + lines[2] and "600 of `countdown`." in lines[0]
+    assert len(lines) == len(both) and {len(line.split("|")) for line in lines[2:24]} == {8}
+    assert {len(line.split("|")) for line in both[2:24]} == {9}
+
+
 def test_what_the_page_says_of_seeds_follows_from_the_committed_scores(kept):
     text = " ".join((kept / "README.md").read_text().split())
     everything = tables.read_csv(kept / "differences.csv")
