@@ -45,17 +45,17 @@ def completion(tokenizer: PreTrainedTokenizerBase, responses: list[str], **optio
     so labels decode to the arm's text and only the end token ends it. Tags that a tokenizer has as ordinary
     tokens, such as Qwen3's `<think>`, stay tokens.
     """
-    texts = [unended(tokenizer, response) for response in responses]
+    end = end_token(tokenizer)  # once: it fills the chat template
+    texts = [unended(tokenizer, response, end) for response in responses]
     coded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, **options)
-    end = tokenizer.convert_tokens_to_ids(end_token(tokenizer))
     for ids in coded["input_ids"]:
-        ids.append(end)
+        ids.append(tokenizer.convert_tokens_to_ids(end))
     return coded
 
 
-def unended(tokenizer: PreTrainedTokenizerBase, response: str) -> str:
-    """A response without end tokens of its own at its end."""
-    ends = "|".join({re.escape(tokenizer.eos_token), re.escape(end_token(tokenizer))})
+def unended(tokenizer: PreTrainedTokenizerBase, response: str, end: str = "") -> str:
+    """A response without end tokens of its own at its end; `end` is `end_token`'s if already known."""
+    ends = "|".join({re.escape(tokenizer.eos_token), re.escape(end or end_token(tokenizer))})
     return re.sub(rf"(?:(?:{ends})\s*)+\Z", "", response)
 
 

@@ -147,7 +147,7 @@ def kept(shape: Shape, method: str, precision: str, rank: int = 1) -> float:
     """
     some = min(2, shape.layers)
     return sum(
-        sign * saved(shape.config, "full" if method == "full" else "lora", precision, rank, layers, length)
+        sign * saved(shape.config, method, precision, rank, layers, length)
         for sign, layers, length in ((1, some, 128), (-1, some, 64), (-1, 0, 128), (1, 0, 64))
     ) / (64 * some)
 
