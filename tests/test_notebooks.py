@@ -1,12 +1,16 @@
 """The notebooks that no recipe runs, from top to bottom with their defaults."""
 
 import json
+from pathlib import Path
 
 import matplotlib
 import pytest
 
 from tests.support.notebooks import run_here
 from tests.support.real import REAL, needs_real
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "outputs" / "reference"
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +42,13 @@ def test_the_published_outputs_are_graded_again():
         "06_published_outputs", folder=str(REAL / "published"), download=False, checkpoints=False
     )
     assert len(found["graded"]) == 1955
+
+
+def test_the_explanations_are_judged_on_the_committed_runs(tmp_path):
+    outputs = REFERENCE.relative_to(ROOT)
+    found = run_here("07_why_content_costs", outputs=f"../{outputs}", output_dir=str(tmp_path))
+    assert list(found["scores"]) == [name for name in found["recipes"] if (REFERENCE / name).is_dir()]
+    kept = REFERENCE / "why_content_costs"
+    assert (tmp_path / "verdicts.csv").read_text() == (kept / "verdicts.csv").read_text()
+    drawn = sorted(path.name for path in (tmp_path / "figures").glob("*.svg"))
+    assert drawn and drawn == sorted(path.name for path in (kept / "figures").glob("*.svg"))

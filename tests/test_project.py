@@ -32,6 +32,7 @@ FOLDERS = {
     "04": {"evaluation"},
     "05": {"analysis"},
     "06": {"analysis"},
+    "07": {"analysis"},
     "A1": {"base_model", "training", "evaluation"},  # its exam needs responses
     "A2": {"data"},
 }

@@ -8,6 +8,7 @@ Numbers are percentages of problems, or points; whiskers are 95% intervals.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import matplotlib
@@ -21,10 +22,10 @@ from helpers.analysis.style import (
     INK,
     LINE,
     LINES,
+    MARKS,
     OTHER,
     PAPER,
     STYLE,
-    SURFACE,
     family,
     group,
     label_rows,
@@ -169,20 +170,28 @@ def next_to_paper(differences: pd.DataFrame, benchmark: str) -> Figure:
     The paper's interval is binomial and unpaired: 1.96 times the root of both cells' squared errors.
     """
     rows = differences[(differences.benchmark == benchmark) & differences.paper_difference.notna()]
-    rows = rows.set_index("condition")
-    names = ordered(rows.index)
-    at = np.array([names.index(name) for name in rows.index])
+    here = rows.set_index("condition")
+    paper, error = here.paper_difference, 1.96 * here.paper_error_of_difference
+    there = pd.DataFrame({"difference": paper, "low": paper - error, "high": paper + error})
+    return costs({f"here, {benchmark}": here, "paper, mean of four benchmarks": there}, ordered(here.index))
+
+
+def costs(differences: Mapping[str, pd.DataFrame], names: Sequence[str]) -> Figure:
+    """Differences to `correct` of the same conditions in several runs: one row per name, one mark per run.
+
+    Each table has columns difference, low and high (points), by condition; a name that starts with "# " is a
+    heading.
+    """
     with matplotlib.rc_context(STYLE):
-        figure, axes = rows_of(names, height=0.34)
-        pairs = [f"{c} {r.difference:.1f} and {r.paper_difference:.1f}" for c, r in rows.iterrows()]
-        figure.set_label(f"Difference to correct in points, here and in the paper: {', '.join(pairs)}")
-        ours = {"color": INK, "marker": "o", "label": f"here, {benchmark}"}
-        theirs = {"color": PAPER, "marker": "D", "markerfacecolor": SURFACE}
-        theirs["label"] = "paper, mean of four benchmarks"
-        whiskers = [rows.difference - rows.low, rows.high - rows.difference]
-        axes.errorbar(rows.difference, at - 0.15, xerr=whiskers, linestyle="none", **ours)
-        errors = 1.96 * rows.paper_error_of_difference
-        axes.errorbar(rows.paper_difference, at + 0.15, xerr=errors, linestyle="none", **theirs)
+        figure, axes = rows_of(names, height=0.2 + 0.07 * len(differences))
+        shifts = np.linspace(-0.3, 0.3, 2 * len(differences) + 1)[1::2]
+        for (run, table), mark, shift in zip(differences.items(), MARKS, shifts, strict=False):
+            known = [(at, name) for at, name in enumerate(names) if name in table.index]
+            rows = table.loc[[name for _, name in known], ["difference", "low", "high"]]
+            (value, low, high), at = rows.to_numpy().T, np.array([at for at, _ in known]) + shift
+            axes.errorbar(value, at, xerr=[value - low, high - value], linestyle="none", label=run, **mark)
+        values = [f"{run}: {shown(table.difference)}" for run, table in differences.items()]
+        figure.set_label(f"Difference to correct in points: {'; '.join(values)}")
         axes.set_xlabel("difference to correct (points), 95% intervals")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return figure

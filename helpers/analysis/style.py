@@ -28,6 +28,13 @@ GROUPS = {
 COLOURS = {"content": CONTENT, "structure": STRUCTURE, "other": OTHER}
 MARKERS = {"wrong": "D", "digits": "o", "keywords": "s", "shuffle": "o", "delete": "s", "insert": "^"}
 LINES = {"digits": "-", "keywords": "--", "shuffle": "-", "delete": "--", "insert": ":"}
+# Of several runs in one figure; open marks and filled ones in turn.
+MARKS = (
+    {"color": INK, "marker": "o"},
+    {"color": PAPER, "marker": "D", "markerfacecolor": SURFACE},
+    {"color": STRUCTURE, "marker": "s"},
+    {"color": CONTENT, "marker": "^", "markerfacecolor": SURFACE},
+)
 STYLE = matplotlib.rc_params_from_file(Path(__file__).with_suffix(".mplstyle"), use_default_template=False)
 
 

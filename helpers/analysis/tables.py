@@ -9,6 +9,7 @@ Conditions are compared on the same problems, seed by seed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
@@ -64,6 +65,21 @@ def read_scores(
     return scores[scores.benchmark.isin(benchmarks)], missing
 
 
+def scores_of_runs(outputs: str | Path, names: Iterable[str], benchmark: str) -> dict[str, pd.DataFrame]:
+    """All scores of several runs on a benchmark, by run; a run that has none is left out.
+
+    A run NAME is read from outputs/NAME or, if that has no scores, from outputs/reference/NAME.
+    """
+    found = {}
+    for name in names:
+        for folder in (Path(outputs, name), Path(outputs, "reference", name)):
+            paths = [*folder.glob("scores.parquet"), *sorted(folder.glob("scores/*.parquet"))]
+            tables = [table[table.benchmark == benchmark] for table in map(scores_of, paths)]
+            if name not in found and any(map(len, tables)):
+                found[name] = pd.concat(tables, ignore_index=True)
+    return found
+
+
 def scores_of(path: Path) -> pd.DataFrame:
     """The rows of a file of scores; ValueError if it is not one."""
     table = read_table(path).to_pandas()
@@ -111,8 +127,10 @@ def solved(scores: pd.DataFrame) -> dict[str, Answers]:
 def contrast(solved: Answers, weights: dict[str, float]) -> Difference:
     """A weighted sum of accuracies in points, e.g. {"shuffle-67": 1, "correct": -1}, paired throughout.
 
-    It uses the seeds that all trained conditions have; ValueError if there is none.
+    It uses the seeds that all trained conditions have; ValueError if there is none, or if problems differ.
     """
+    if any(not solved[c].columns.equals(solved[min(weights)].columns) for c in weights):
+        raise ValueError(f"{', '.join(weights)} were not evaluated on the same problems")
     trained = [set(solved[c].index) for c in weights if not parse(c).is_base]
     seeds = sorted(set.intersection(*trained)) if trained else [0]
     if not seeds:

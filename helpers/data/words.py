@@ -1,4 +1,4 @@
-"""Words: reflection keywords ("wait", "let me check"), the sentences of a text, numbers said in words.
+"""Words: reflection keywords ("wait", "let me check"), sentences, numbers and how often they are said.
 
 in_words("19-5=14. With 20: 34, 280.")
 # "19-5=14 (fourteen). With 20 (twenty): 34 (thirty-four), 280 (two hundred and eighty)."
@@ -6,7 +6,9 @@ in_words("19-5=14. With 20: 34, 280.")
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 
 # Ours: the paper names five of these and an ellipsis, its full list is unpublished.
 KEYWORDS = (
@@ -62,3 +64,18 @@ def number_in_words(number: int) -> str:
 def in_words(text: str) -> str:
     """A text in which each number, unless it is an operand, is said again in words, in brackets."""
     return STATED.sub(lambda m: f"{m[0]} ({number_in_words(int(m[0]))})", text)
+
+
+def numbers_said(text: str) -> dict[str, float]:
+    """How much of a text is digits, and how often it says its numbers of two digits or more (nan: none).
+
+    digits: share of the characters. times: how often each of those numbers is said, on average. once: the
+    share of them that is said only once, so that a wrong digit there can be noticed nowhere else.
+    """
+    numbers = re.findall("[0-9]+", text)
+    said = Counter(number for number in numbers if len(number) > 1)
+    return {
+        "digits": sum(map(len, numbers)) / max(len(text), 1),
+        "times": said.total() / len(said) if said else math.nan,
+        "once": sum(count == 1 for count in said.values()) / len(said) if said else math.nan,
+    }

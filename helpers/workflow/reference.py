@@ -3,7 +3,7 @@
     python -m helpers.workflow.reference laptop            # from outputs/laptop/results
     python -m helpers.workflow.reference laptop --rebuild  # again, from what is kept
 
-Both write the tables in the run's README and the six lines in the project's.
+Both write the tables in the run's README, and the one in the project's.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from helpers.analysis.claims import NOT_RUN
 from helpers.analysis.report import number
 from helpers.analysis.tables import read_csv, seed_counts
 from helpers.data.traces import read_table, write_table
@@ -30,8 +31,11 @@ from helpers.workflow.recipe import runs
 # What a run's results are made from, in addition to its scores.
 SOURCES = ("arms.csv", "training.csv", "trace.parquet", "explorer.html", "manifest.json")
 THEIRS = "paper, to `correct` |"
-# The six arms in the project's README, content first.
+# The students in the project's README by recipe, and its arms, content first.
+STUDENTS = {"laptop": "0.8M", "smollm2": "SmolLM2, 135M"}
 HEADLINE = {
+    "base": "none",
+    "correct": "as they are",
     "wrong": "wrong answers, and the slips that lead to them",
     "digits-50": "half of the digits random",
     "keywords-100": "no reflection keywords",
@@ -138,7 +142,7 @@ def results(folder: Path) -> str:
         "| claim | verdict | difference | the paper | difference |",
         "|---|---|---|---|---|",
     ]
-    for _, row in claims[claims.benchmark == usual].iterrows():
+    for _, row in claims[(claims.benchmark == usual) & (claims.verdict != NOT_RUN)].iterrows():
         later = " †" if isinstance(row.added, str) and row.added else ""
         theirs = row.rename({"low": "", "high": "", "paper_low": "low", "paper_high": "high"})
         lines.append(
@@ -148,32 +152,42 @@ def results(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def headline(folder: Path) -> str:
-    """The project's README: what six arms cost here and in the paper, on the first benchmark."""
-    grid, differences = (read_csv(folder / f"{name}.csv") for name in ("grid", "differences"))
-    usual = grid.benchmark.iloc[0]
-    cells = grid[grid.benchmark == usual].set_index("condition")
-    costs = differences[differences.benchmark == usual].set_index("condition")
-    base, correct = number(cells.accuracy["base"]), interval(cells.loc["correct"], "accuracy")
-    problems, seeds = int(cells.problems.iloc[0]), int(costs.seeds.min())
+def headline(reference: Path) -> str:
+    """The project's README: what six arms cost each student, and the paper's, on the first benchmark."""
+    students, columns = [], []
+    for recipe, student in STUDENTS.items():
+        if (reference / recipe).is_dir():
+            grid, differences = (read_csv(reference / recipe / f"{n}.csv") for n in ("grid", "differences"))
+            problems, seeds = int(grid.problems.iloc[0]), int(differences.seeds.min())
+            students.append(f"{student} ({problems} problems, {seeds} seed{'s' if seeds > 1 else ''})")
+            columns.append(column(grid, differences))
+    paper = {arm: number(value) for arm, value in grid.set_index("condition").paper_accuracy.items()}
+    costs = differences.set_index("condition").paper_difference
+    columns.append(paper | {arm: number(value, "+.1f") for arm, value in costs.items() if arm != "base"})
     lines = [
-        f"The untouched model solves {base}% of {problems} new puzzles, after training on correct traces "
-        f"{correct}%. The table has the accuracy after perturbed traces minus that, in points, with 95% "
-        f"intervals over {seeds} or more training seeds:",
+        "Accuracy in percent of the untouched student and after correct traces, and below the points that "
+        "perturbed traces cost, with 95% intervals:",
         "",
-        "| the demonstrations have | arm | here | in the paper |",
-        "|---|---|---|---|",
+        f"| demonstrations | arm | {' | '.join(students)} | the paper's 32B |",
+        "|---" * (len(columns) + 2) + "|",
     ]
     for arm, words in HEADLINE.items():
-        cost = costs.loc[arm]
-        here, there = interval(cost, "difference", "+.1f"), number(cost.paper_difference, "+.1f")
-        lines.append(f"| {words} | `{arm}` | {here} | {there} |")
+        lines.append(f"| {words} | `{arm}` | {' | '.join(cells[arm] for cells in columns)} |")
     return "\n".join(lines)
+
+
+def column(grid: pd.DataFrame, differences: pd.DataFrame) -> dict[str, str]:
+    """A student's cells by condition: the accuracies of `base` and `correct`, else the difference."""
+    usual = grid.benchmark.iloc[0]
+    reached = grid[grid.benchmark == usual].set_index("condition")
+    costs = differences[differences.benchmark == usual].set_index("condition")
+    cells = {arm: interval(row, "difference", "+.1f") for arm, row in costs.iterrows()}
+    return cells | {arm: interval(reached.loc[arm], "accuracy") for arm in ("base", "correct")}
 
 
 def write_pages(folder: Path, readme: Path) -> None:
     """Put a reference folder's results between the marks of its own README and of the project's."""
-    for path, block in ((folder / "README.md", results(folder)), (readme, headline(folder))):
+    for path, block in ((folder / "README.md", results(folder)), (readme, headline(folder.parent))):
         write_text(path, between(path.read_text(), "results", block))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -246,3 +247,24 @@ def test_extracts_come_from_the_run_or_from_what_was_kept(tmp_path):
     assert len(report.training_curves(kept.parent, names, [0])) == len(curves)
     assert report.example_trace(kept.parent) == trace
     assert report.consistencies(tmp_path / "nothing", names, [0]).empty
+
+
+def test_runs_are_read_from_outputs_or_else_from_what_is_kept(tmp_path):
+    kept = tmp_path / "reference" / "far"
+    write_scores(tmp_path / "near", LEVELS, seeds=1)
+    write_scores(tmp_path / "old", LEVELS, seeds=2)
+    old = [tables.scores_of(path) for path in sorted((tmp_path / "old" / "scores").glob("*"))]
+    write_table(pa.Table.from_pandas(pd.concat(old), preserve_index=False), kept / "scores.parquet")
+    shutil.copytree(kept, tmp_path / "reference" / "near")
+    (tmp_path / "begun" / "scores").mkdir(parents=True)
+    found = tables.scores_of_runs(tmp_path, ["far", "near", "begun", "none"], "countdown")
+    assert {name: len(table) for name, table in found.items()} == {"far": 7 * 120, "near": 4 * 120}
+    assert not tables.scores_of_runs(tmp_path, ["near"], "another")
+
+
+def test_conditions_with_other_problems_are_not_compared(tmp_path):
+    write_scores(tmp_path, LEVELS)
+    here = tables.solved(read(tmp_path))["countdown"]
+    there = here["correct"].rename(columns=lambda name: f"other-{name}")
+    with pytest.raises(ValueError, match="base, correct were not evaluated on the same problems"):
+        tables.contrast(here | {"correct": there}, {"base": 1, "correct": -1})

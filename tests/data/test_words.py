@@ -1,5 +1,6 @@
-"""Numbers in words."""
+"""Numbers in words, and how often a text says its numbers."""
 
+import math
 import re
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.data import puzzles
-from helpers.data.words import in_words, number_in_words
+from helpers.data.words import in_words, number_in_words, numbers_said
 
 POOL = puzzles.correct_traces("train", 60, seed=0)
 
@@ -53,3 +54,17 @@ def test_smaller_numbers_make_puzzles_of_such_numbers_alone():
         assert max(numbers) <= 12 and puzzles.depth(numbers, target)
     with pytest.raises(ValueError, match="up to 12, has 107 problems"):
         puzzles.problems("validation", 108, 0, highest=12)
+
+
+def test_numbers_are_counted_by_how_often_they_are_said():
+    found = numbers_said("19-5=14. With 20: 34, 280. So 14, and 34 again; 5 is short.")
+    assert found["once"] == 3 / 5 and found["times"] == 7 / 5  # 19, 20 and 280 of 19, 14, 20, 34 and 280
+    assert found["digits"] == 17 / 59
+    assert math.isnan(numbers_said("no 1 says 2")["once"]) and numbers_said("")["digits"] == 0
+
+
+@given(st.sampled_from(POOL))
+def test_a_number_in_words_is_no_further_mention_in_digits(trace):
+    plain, said = (numbers_said("".join(t.steps)) for t in (trace, puzzles.said_in_words(trace)))
+    assert plain["once"] == said["once"] and plain["times"] == said["times"]
+    assert said["digits"] < plain["digits"]
