@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from tests.support.notebooks import run_here
 from tests.support.real import REAL, needs_real
@@ -34,6 +35,16 @@ def test_traces_of_your_own_are_written_where_notebook_02_reads_them(tmp_path):
     assert found["card"]["rows"] == 9 and not found["card"]["set aside"]
     run_here("02_perturbations", output_dir=str(tmp_path), arms=["shuffle-100"], measured=9)
     assert (tmp_path / "arms" / "shuffle-100.s0.parquet").exists()
+
+
+def test_a_base_model_is_made_and_goes_on_from_where_it_was(tmp_path):
+    small = {"width": 32, "layers": 1, "tokens": 2048, "second_steps": 2, "exam_documents": 1}
+    first, second = tmp_path / "first", tmp_path / "second"
+    run_here("A1_base_model", output_dir=str(first), steps=3, schedule=3, **small)
+    found = run_here("A1_base_model", output_dir=str(second), start_from=str(first), **small)
+    assert [phase["phase"] for phase in found["phases"]] == ["first", "second", "second"]
+    before, after = (PreTrainedTokenizerFast.from_pretrained(f).get_vocab() for f in (first, second))
+    assert before == after and "| second | 2 |" in (second / "README.md").read_text()
 
 
 @needs_real
