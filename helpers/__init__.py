@@ -1,12 +1,13 @@
 """What the notebooks call, in folders that follow them. An arrow means "may import"; none goes back.
 
     workflow -> analysis -> explorer -> evaluation -> training | perturbations | base_model
-             -> data -> answers -> ground
+             -> puzzles -> data -> answers -> ground
 
-data/           notebook 01: puzzles, sources of traces, filters, segmentation
+puzzles/        notebook 01: two families of problems, with solvers that write traces
+data/           notebook 01: sources of traces, filters, segmentation
 perturbations/  notebook 02: the arms
 training/       notebook 03: fine-tuning
-base_model/     notebook A1: the model that ships here
+base_model/     notebook A1: the models that ship here
 evaluation/     notebook 04: benchmarks, responses, scores
 analysis/       notebooks 05 and 06: intervals, tables, claims, figures, report
 explorer/       the views in notebooks 02 and 05

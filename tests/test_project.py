@@ -24,7 +24,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 SECRET = re.compile(r"hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16}")
 
 HELPERS = sorted((ROOT / "helpers").rglob("*.py"))
-# The folder whose notebook it is, which it may import beside data, answers, explorer and the ground.
+# The folder whose notebook it is, which it may import beside puzzles, data, answers, explorer and the ground.
 FOLDERS = {
     "01": {"data"},
     "02": {"perturbations"},
@@ -73,7 +73,7 @@ def imported(source: str) -> set[str]:
 
 
 def helpers_of(source: str) -> set[str]:
-    """The helpers that a source imports, as `helpers.data.puzzles`."""
+    """The helpers that a source imports, as `helpers.puzzles.countdown`."""
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
     return {f"{n.module}.{alias.name}" for n in nodes if n.module.startswith("helpers") for alias in n.names}
 
@@ -140,7 +140,7 @@ def test_folders_and_files_stay_small():
 def test_a_notebook_imports_from_its_own_folder(path):
     """Notebook 00 shows a bit of everything, and every other one its own subject."""
     folders = {module.split(".")[1] for module in helpers_of(python_of(path)) if module.count(".")}
-    everyone = {"data", "answers", "explorer", "conditions", "files", "processes", "devices"}
+    everyone = {"puzzles", "data", "answers", "explorer", "conditions", "files", "processes", "devices"}
     assert folders - everyone - FOLDERS[path.stem[:2]] == set()
 
 

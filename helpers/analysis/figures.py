@@ -52,7 +52,8 @@ def accuracy_by_fraction(grid: pd.DataFrame, benchmark: str) -> Figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, name in zip(panels, ("content", "structure"), strict=True):
             reference_lines(axes, rows)
-            for k, kind in enumerate(GROUPS[name]):
+            there = {family(condition) for condition in rows.index}
+            for k, kind in enumerate(kind for kind in GROUPS[name] if kind in there):
                 draw_family(axes, rows, kind, shift=2.0 * (k - 1))
             axes.set(
                 xlabel="fraction perturbed (%)",
@@ -90,7 +91,7 @@ def draw_family(axes: Axes, rows: pd.DataFrame, kind: str, shift: float) -> None
     part, at = part.iloc[np.argsort(at)], np.sort(at)
     whiskers = [part.accuracy - part.low, part.high - part.accuracy]
     style = {"linestyle": LINES.get(kind, "none"), "linewidth": 1.3, **look(part.index[0])}
-    axes.errorbar(at + shift, part.accuracy, whiskers, label=kind, **style)
+    axes.errorbar(at + shift, part.accuracy.to_numpy(), np.array(whiskers), label=kind, **style)
     if kind in LINES and "correct" in rows.index:
         start, first = rows.accuracy["correct"], part.accuracy.iloc[0]
         axes.plot(

@@ -21,13 +21,15 @@ from helpers.conditions import parse
 INK, LINE, SURFACE = "#1f2328", "#d0d7de", "#ffffff"
 CONTENT, STRUCTURE, OTHER, PAPER = "#2f7fc1", "#d9601a", "#6f7780", "#8a63b8"
 GROUPS = {
-    "content": ("wrong", "digits", "keywords"),
+    "content": ("wrong", "digits", "names", "verdicts", "keywords"),
     "structure": ("shuffle", "delete", "insert"),
     "other": ("base", "short", "correct.full"),
 }
 COLOURS = {"content": CONTENT, "structure": STRUCTURE, "other": OTHER}
-MARKERS = {"wrong": "D", "digits": "o", "keywords": "s", "shuffle": "o", "delete": "s", "insert": "^"}
-LINES = {"digits": "-", "keywords": "--", "shuffle": "-", "delete": "--", "insert": ":"}
+MARKERS = {"wrong": "D", "digits": "o", "names": "^", "verdicts": "o", "keywords": "s"}
+MARKERS |= {"shuffle": "o", "delete": "s", "insert": "^"}
+LINES = {"digits": "-", "names": ":", "verdicts": "-", "keywords": "--"}
+LINES |= {"shuffle": "-", "delete": "--", "insert": ":"}
 # Of several runs in one figure; open marks and filled ones in turn.
 MARKS = (
     {"color": INK, "marker": "o"},

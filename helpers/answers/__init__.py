@@ -1,7 +1,6 @@
 """Answers: what a response answers, and whether that is the same as the reference answer.
 
 boxed      the final answer of a response: what it boxed
-countdown  a puzzle's answer: an expression, checked exactly
 equality   whether two mathematical answers are the same, part by part
 algebra    whether two formulas are, by their values at several points
 forms      the kinds of answers: numbers, lists, intervals, words

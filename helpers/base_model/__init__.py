@@ -1,5 +1,6 @@
-"""The laptop's base model (notebook A1), which is trained here from nothing.
+"""The laptop's base models (notebook A1), which are trained here from nothing.
 
-curriculum   the texts that it learns from
-pretraining  its tokenizer, its training and its exam
+countdown_skills, islanders_skills  the texts that each of them learns from
+pretraining                         tokenizer, documents and training
+exam                                what a model can do afterwards
 """

@@ -1,23 +1,22 @@
-"""The laptop base model: tokenizer, architecture, pretraining and skill exam.
+"""The laptop base models: tokenizer, architecture, documents and pretraining.
 
-tokenizer = build_tokenizer(texts)           # byte-level BPE on words, each digit a token
-model = new_model(tokenizer)                 # Qwen2, about 0.9M parameters
-pretrain(model, windows(tokenizer, seed=0), steps=100, learning_rate=3e-3)
-exam(answer, seed=1)                         # {"dictation": 0.99, ...}: share of exact lines
+    tokenizer = build_tokenizer(texts)           # byte-level BPE on words, each digit a token
+    model = new_model(tokenizer)                 # Qwen2, about 0.9M parameters
+    pretrain(model, windows(countdown_skills, tokenizer, seed=0), steps=100, learning_rate=3e-3)
+
+What a model learns is a module of skills: countdown_skills or islanders_skills.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
-
-from helpers.answers import countdown
-from helpers.base_model import curriculum
-from helpers.data import puzzles
 
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
@@ -79,7 +78,26 @@ def new_model(
     return Qwen2ForCausalLM(config)
 
 
+def documents(
+    skills: ModuleType, seed: int, phase: str = "first", batch: int = 1000
+) -> Iterator[list[tuple[str, str, str]]]:
+    """Endless batches of (skill, prompt, response), skills drawn by the phase's mixture in characters."""
+    rng, mixture = random.Random(f"curriculum:{seed}"), skills.MIXTURES[phase]
+    makers = skills.makers(rng, phase)
+    written = dict.fromkeys(mixture, 1.0)
+    while True:
+        made = []
+        for _ in range(batch):
+            skill = min(mixture, key=lambda s: written[s] / mixture[s])
+            prompt, response = makers[skill]()
+            written[skill] += len(prompt) + len(response)
+            made.append((skill, prompt, response))
+        rng.shuffle(made)
+        yield made
+
+
 def windows(
+    skills: ModuleType,
     tokenizer: PreTrainedTokenizerFast,
     seed: int,
     phase: str = "first",
@@ -89,17 +107,20 @@ def windows(
     """Endless batches of documents packed into windows: inputs and labels, (2, tokens // length, length).
 
     A document opens a window of the shortest length that holds it, because attention costs the square of the
-    length; each batch has one length. Labels are -100 outside the assistant's turn and in the padding.
+    length; one that fits into none is left out. Each batch has one length. Labels are -100 outside the
+    assistant's turn and in the padding.
     """
     open_rows: dict[int, list[list[tuple[int, int]]]] = {length: [] for length in lengths}
     full: dict[int, list[list[tuple[int, int]]]] = {length: [] for length in lengths}
-    for documents in curriculum.documents(seed, phase):
-        chats = [[{"role": "user", "content": p}] for _, p, _ in documents]
+    for made in documents(skills, seed, phase):
+        chats = [[{"role": "user", "content": p}] for _, p, _ in made]
         prompts = tokenizer.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
         prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
-        response_ids = tokenizer([r + END for *_, r in documents], add_special_tokens=False)["input_ids"]
+        response_ids = tokenizer([r + END for *_, r in made], add_special_tokens=False)["input_ids"]
         for p, r in zip(prompt_ids, response_ids, strict=True):
             document = [(token, -100) for token in p] + [(token, token) for token in r]
+            if len(document) > max(lengths):
+                continue
             open_gaps = ((n - len(row), row) for n in lengths for row in open_rows[n])
             fits = [gap for gap in open_gaps if gap[0] >= len(document)]
             if fits:
@@ -202,77 +223,3 @@ def pretrain(
             report(row)
             losses = []
     return log
-
-
-def canonical(line: str) -> str:
-    """A line without its free part, the reflection that it opens with."""
-    leads = (f"{lead} " for lead in (puzzles.NEW_PAIR, *puzzles.REFLECTIONS))
-    return line.removeprefix(next((lead for lead in leads if line.startswith(lead)), ""))
-
-
-def exam(answer: Callable[[list[str]], list[str]], seed: int, n: int = 300) -> dict[str, float]:
-    """Share of exactly right lines per skill, on n fresh documents each.
-
-    `answer` returns the model's greedy responses to prompts. A document counts up to its first wrong line,
-    because later lines build on the error. For `direct` it is the share of puzzles solved, on number sets of
-    the validation split.
-    """
-    papers: dict[str, list[tuple[str, str]]] = {skill: [] for skill in curriculum.MIXTURES["first"]}
-    for documents in curriculum.documents(seed):
-        for skill, prompt, response in documents:
-            papers[skill].append((prompt, response))
-        if min(map(len, papers.values())) >= n:
-            break
-    validation = puzzles.problems("validation", n, seed)
-    papers["direct"] = [(puzzles.problem_text(*problem), "") for problem in validation]
-    marks = {}
-    for skill, paper in papers.items():
-        responses = answer([p for p, _ in paper[:n]])
-        right: list[bool] = []
-        for (prompt, expected), got in zip(paper[:n], responses, strict=True):
-            solved = skill == "direct" and countdown.is_correct(got, prompt)
-            right += [solved] if skill == "direct" else marked_lines(expected, got)
-        marks[skill] = sum(right) / len(right)
-    return marks
-
-
-def marked_lines(expected: str, got: str) -> list[bool]:
-    """For each line of the expected response, up to the first that differs, whether the response has it."""
-    wanted, given = ([canonical(line) for line in text.splitlines() if line] for text in (expected, got))
-    marks = [i < len(given) and given[i] == line for i, line in enumerate(wanted)]
-    return marks[: marks.index(False) + 1] if False in marks else marks
-
-
-def model_card(record: dict) -> str:
-    """The model's README, from its training record: what it is, how it was trained, what it scores."""
-    marks = "\n".join(f"| {skill} | {mark:.2%} |" for skill, mark in record["exam"].items())
-    phases = "\n".join(
-        f"| {p['phase']} | {p['steps']} | {p['learning_rate']} | {p['log'][-1]['tokens']:,} "
-        f"| {p['log'][-1]['loss']:.4f} |"
-        for p in record["phases"]
-    )
-    return f"""---
-license: apache-2.0
-library_name: transformers
-tags: [qwen2, countdown, chain-of-thought]
----
-# Laptop base model
-
-A Qwen2 model of {record["parameters"]:,} parameters, trained from nothing on synthetic text by
-`notebooks/A1_base_model.ipynb`. It stands in for an instruct model: it does arithmetic, carries out tries
-that the user dictates, and answers Countdown puzzles at once and mostly wrongly. It has never seen a search.
-
-Two phases, seed {record["seed"]}, the whole log in `training_log.json`:
-
-| phase | steps | learning rate | tokens | last loss |
-|---|---|---|---|---|
-{phases}
-
-| skill | share of lines exactly right (direct: puzzles solved) |
-|---|---|
-{marks}
-
-Each digit is a token. Load the tokenizer with `PreTrainedTokenizerFast.from_pretrained`: for a Qwen2 model
-`AutoTokenizer` puts Qwen's own splitting rules in place of those in `tokenizer.json`, and the model has
-never seen text split that way. It knows nothing but this task and is of no use beyond the study.
-"""

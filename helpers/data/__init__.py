@@ -1,9 +1,8 @@
-"""Data (notebooks 01 and A2): puzzles, and traces from wherever they come.
+"""Data (notebooks 01 and A2): traces from wherever they come.
 
 traces        a trace and its file; responses taken apart into thought and solution
 words         reflection keywords, sentences, numbers in words
 segmentation  a thought cut into steps
-puzzles       Countdown puzzles with their solver, which writes the traces of the laptop run
 sources       traces from the hub or from files, in the layouts that data sets use
 filters       what a collected row must pass: text, overlap with the benchmarks
 collection    rows to traces: filters, steps, verdict, data card

@@ -13,7 +13,7 @@ written one by one join as paragraphs. A trace with `kind="short"` is its soluti
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,6 +49,11 @@ class Trace:
     source: str
     kind: str = "correct"
     frame: Frame = FRAMES["think"]
+
+
+def short_traces(traces: Iterable[Trace]) -> list[Trace]:
+    """The same problems with their solution only."""
+    return [replace(trace, steps=(), kind="short") for trace in traces]
 
 
 SCHEMA = pa.schema(

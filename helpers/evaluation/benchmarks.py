@@ -28,6 +28,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from helpers.conditions import nearest
+from helpers.puzzles import expressions, statements
+
+# Of each family of puzzles, what checks a response to a problem; `countdown-hard` is of the family countdown.
+PUZZLES = {"countdown": expressions.is_correct, "islanders": statements.is_correct}
 
 LARGEST = 1 << 30  # bytes of one problem's unpacked tests
 HARMLESS = {"PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "STOP"}
@@ -237,13 +241,19 @@ def local(path: Path) -> Iterator[Row]:
                 raise ValueError(f"{path}, line {i}: not JSON ({error})") from error
 
 
+def family_of(benchmark: str) -> str:
+    """The family of puzzles that a benchmark belongs to, or nothing."""
+    name = benchmark.partition("-")[0]
+    return name if name in PUZZLES else ""
+
+
 def prompt(benchmark: str, problem: str, entry: str | None = None) -> str:
     """The user's turn, as in the paper; puzzles are asked unchanged.
 
     `entry` is the function that a code problem asks for, or None if the program reads standard input. Source:
     the authors' evaluation code (Return your final response ...; their LiveCodeBench templates).
     """
-    if benchmark.startswith("countdown"):
+    if family_of(benchmark):
         return problem
     if benchmark.startswith("livecodebench"):
         return (STDIN if entry is None else FUNCTION).format(problem=problem)

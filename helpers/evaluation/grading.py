@@ -1,42 +1,42 @@
 """From responses to scores: a status for each response, and what else a table shows of it.
 
-    status("... \\boxed{20-(19-12)}", finished=True, problem="Use 12, 19 and 20 to make 13.")  -> "ok"
+    status("... \\boxed{20-(19-12)}", True, "Use 12, 19 and 20 to make 13.", expressions.is_correct)  -> "ok"
     grade([("\\\\frac{1}{2}", "0.5"), ("5", None)])  -> ["ok", "unparsed"]
 
-Scoring reads stored responses and needs no model, so it can be repeated at any time. Puzzles go to the
-expression checker, mathematics to `answers.equality` in killable processes, code to the sandbox.
+Scoring reads stored responses and needs no model, so it can be repeated at any time. Puzzles go to their
+family's checker, mathematics to `answers.equality` in killable processes, code to the sandbox.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from helpers.answers import countdown
 from helpers.answers.boxed import final_answer
 from helpers.answers.workers import grade
 from helpers.data.words import count_keywords
 from helpers.evaluation import programs
+from helpers.evaluation.benchmarks import PUZZLES, family_of
 
 # timeout: the grader, or the model's program, ran out of time or memory.
 STATUSES = ("ok", "wrong", "unparsed", "timeout", "truncated")
 
 
-def status(response: str, finished: bool, problem: str) -> str:
-    """`ok` or `wrong` by the expression checker; without a boxed answer, `unparsed` or `truncated`."""
+def status(response: str, finished: bool, problem: str, check: Callable[[str, str], bool]) -> str:
+    """`ok` or `wrong` by a family's checker; without a boxed answer, `unparsed` or `truncated`."""
     answer = final_answer(response)
     if not answer:
         return "truncated" if answer is None and not finished else "unparsed"
-    return "ok" if countdown.is_correct(response, problem) else "wrong"
+    return "ok" if check(response, problem) else "wrong"
 
 
 def kind_of(benchmark: str) -> str:
     """ "puzzle", "code" or "math": which grader a benchmark's answers go to."""
-    if benchmark.startswith("countdown"):
+    if family_of(benchmark):
         return "puzzle"
     return "code" if benchmark.startswith("livecodebench") else "math"
 
@@ -67,8 +67,8 @@ def statuses(rows: Sequence[dict]) -> list[str]:
         cut = answers[i] is None and not rows[i]["finished"]
         found[i] = "truncated" if cut else verdict
     for i, row in enumerate(rows):
-        if kind_of(row["benchmark"]) == "puzzle":
-            found[i] = status(row["response"], row["finished"], row["problem"])
+        if family := family_of(row["benchmark"]):
+            found[i] = status(row["response"], row["finished"], row["problem"], PUZZLES[family])
     code = [i for i, row in enumerate(rows) if kind_of(row["benchmark"]) == "code"]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # each thread waits for a program
         found |= zip(code, pool.map(code_status, (rows[i] for i in code)), strict=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from helpers.answers.countdown import numbers_and_target
+from helpers.puzzles.expressions import numbers_and_target
 
 PUZZLE = re.compile(r"Use \d+(?:, \d+)* and \d+ to make \d+\.")
 NUMBER = re.compile(r"[0-9]+")

@@ -19,7 +19,15 @@ from markupsafe import Markup
 from helpers.conditions import Condition
 from helpers.data.traces import Trace, read_traces
 from helpers.explorer import trace_view
-from helpers.perturbations.arms import ARMS, CONTROLS, PERTURBATIONS, UNTOUCHED, perturb
+from helpers.perturbations.arms import (
+    ARMS,
+    CONTROLS,
+    IN_WORDS,
+    PERTURBATIONS,
+    UNTOUCHED,
+    applicable,
+    perturb,
+)
 
 TRACES = 10
 LARGEST = 2_800_000  # characters of all states together, which keeps a page below 3 MB
@@ -37,16 +45,21 @@ def spread(traces: Sequence[Trace], n: int = TRACES) -> list[Trace]:
     return ordered if last < n else [ordered[k * last // (n - 1)] for k in range(n)]
 
 
-def states(chosen: Mapping[str, Sequence[Trace]], number: int, seed: int, pool: Sequence[Trace]) -> dict:
-    """The HTML of one trace in every arm, by arm; arms that these traces cannot have are left out."""
+def arms_of(chosen: Mapping[str, Sequence[Trace]], pool: Sequence[Trace]) -> list[str]:
+    """The arms that change one of these traces, and the untouched kinds that are there."""
+    known = (*ARMS, *IN_WORDS, *CONTROLS)
+    return [arm for arm in known if any(applicable(arm, t, pool) for t in chosen.get(arm, chosen["correct"]))]
+
+
+def states(
+    chosen: Mapping[str, Sequence[Trace]], arms: Sequence[str], number: int, seed: int, pool: Sequence[Trace]
+) -> dict:
+    """The HTML of one trace in every arm, by arm."""
     found = {}
-    for arm in (*ARMS, *CONTROLS):
+    for arm in arms:
         kind = arm if arm in UNTOUCHED else "correct"
-        if number < len(chosen.get(kind, ())):
-            try:
-                shown = trace_view.render(perturb(chosen[kind][number], arm, seed, pool), arm)
-            except ValueError:  # an arm for puzzles only, on another trace
-                continue
+        if number < len(chosen[kind]):
+            shown = trace_view.render(perturb(chosen[kind][number], arm, seed, pool), arm)
             found[arm] = shown.removeprefix(trace_view.STYLE)
     return found
 
@@ -61,8 +74,9 @@ def explorer_page(traces: Mapping[str, Sequence[Trace]], name: str, seed: int = 
         raise ValueError("there are no correct traces to explore: run notebook 01 first")
     chosen = {kind: spread(found) for kind, found in traces.items()}
     made: list[dict] = []
+    arms = arms_of(chosen, pool)
     for number in range(len(chosen["correct"])):
-        shown = states(chosen, number, seed, pool)
+        shown = states(chosen, arms, number, seed, pool)
         if made and sum(len(html) for page in (*made, shown) for html in page.values()) > LARGEST:
             break
         made.append(shown)

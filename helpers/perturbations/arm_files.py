@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from helpers.conditions import run_of
 from helpers.data.traces import Trace
 from helpers.files import atomic
-from helpers.perturbations.arms import PARTS, Perturbed, perturb
+from helpers.perturbations.arms import PARTS, Perturbed, applicable, perturb
 
 ORIGIN = pa.struct([("change", pa.string()), ("trace", pa.string()), ("index", pa.int32())])
 SCHEMA = pa.schema(
@@ -64,13 +64,16 @@ def make_arm(traces: Mapping[str, Sequence[Trace]], arm: str, seed: int) -> Iter
     """Perturb all traces of the arm's own kind, or the correct ones where it has no kind of its own.
 
     An arm for one part of a source takes that part's correct traces; ValueError where there are none. Foreign
-    steps are drawn from the same traces.
+    steps are drawn from the same traces. ValueError, too, where the arm changes none of them.
     """
     source = traces.get(arm, traces["correct"])
     if arm in PARTS:
         source = [trace for trace in source if trace.source.endswith(f"#{arm}")]
         if not source:
             raise ValueError(f"the arm {arm!r} takes a part of its source, and no trace is of that part")
+    if source and not any(applicable(arm, trace, source) for trace in source):
+        perturb(source[0], arm, seed, source)  # says why, if the arm knows
+        raise ValueError(f"the arm {arm!r} changes none of these traces: training on it would be `correct`")
     return (perturb(trace, arm, seed, source) for trace in source)
 
 

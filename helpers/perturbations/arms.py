@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from helpers.conditions import Condition
 from helpers.data.traces import Trace, render
-from helpers.perturbations.content import digits, filler, keywords, numbers, propagated
+from helpers.perturbations.content import digits, filler, keywords, names, numbers, propagated, verdicts
 from helpers.perturbations.located import ARMS as LOCATED_ARMS
 from helpers.perturbations.steps import Arm, Step
 from helpers.perturbations.structure import delete, insert, reverse, shuffle, swap, truncate
@@ -52,6 +52,7 @@ PERTURBATIONS: dict[str, Arm] = {
     for arm in (
         *(digits, keywords, shuffle, delete, insert),
         *(numbers, swap, reverse, filler, truncate, propagated),
+        *(names, verdicts),
         *LOCATED_ARMS,
     )
 }
@@ -73,6 +74,8 @@ CONTROLS = (
     *("swap-100", "reverse-100", "filler-100", "truncate-67", "propagated-100"),
     *(f"numbers-{p}" for p in (20, 50, 70, 100)),
 )
+# What digits are to Countdown, for puzzles in words.
+IN_WORDS = tuple(f"{name}-{p}" for name in ("names", "verdicts") for p in (20, 50, 70, 100))
 # The same digits arm, in one part of the trace, and as much noise in one part as in another (located.py).
 LOCATED = (
     *(f"digits_{part}-50" for part in ("opening", "failing", "listed", "deciding")),
@@ -90,9 +93,21 @@ def parse_arm(arm: str) -> tuple[str, float]:
     asked = Condition(arm)
     if asked.family != arm and asked.family in PERTURBATIONS:
         return asked.family, asked.fraction
-    known = [*ARMS, *CONTROLS, *LOCATED, *PARTS, *(f"{name}-100" for name in PERTURBATIONS)]
+    known = [*ARMS, *CONTROLS, *LOCATED, *IN_WORDS, *PARTS, *(f"{name}-100" for name in PERTURBATIONS)]
     nearest = difflib.get_close_matches(arm, known, n=1, cutoff=0)[0]
     raise ValueError(f"there is no arm {arm!r}: did you mean {nearest!r}?")
+
+
+def applicable(arm: str, trace: Trace, pool: Sequence[Trace]) -> bool:
+    """Whether an arm, at a fraction of 100%, changes a trace: digits do nothing to a trace without any."""
+    name, _ = parse_arm(arm)
+    if name in UNTOUCHED + PARTS:
+        return name == trace.kind or trace.source.endswith(f"#{name}")
+    try:
+        made = perturb(trace, f"{name}-100", 0, pool)
+    except ValueError:  # this trace is not of the kind that the arm takes
+        return False
+    return [step.text for step in made.steps] != list(trace.steps) or made.solution != trace.solution
 
 
 def perturb(trace: Trace, arm: str, seed: int, pool: Sequence[Trace]) -> Perturbed:

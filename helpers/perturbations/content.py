@@ -3,8 +3,13 @@
 From the paper: digits, keywords. Our controls, each for a question that these two leave open:
 
 filler      same length, no content: does the mere length of a thought help?
-propagated  an early slip that later steps build on (puzzles): does digits hurt by noise or by incoherence?
+propagated  an early slip that later steps build on (Countdown): does digits hurt by noise or by incoherence?
 numbers     the released code's reading of digits: whole numbers, and the solution too
+
+What digits are to a puzzle with numbers, two arms are to one with words (islanders):
+
+names       whom a step speaks of
+verdicts    what it says of them: knight or knave, true or false
 """
 
 from __future__ import annotations
@@ -19,8 +24,12 @@ from helpers.data.traces import Trace
 from helpers.data.words import KEYWORD, sentences
 from helpers.perturbations.propagation import propagate
 from helpers.perturbations.steps import Step, chosen, edited
+from helpers.puzzles.islanders import NAMES
 
 DIGIT = re.compile("[0-9]")
+NAME = re.compile(rf"\b(?:{'|'.join(NAMES)})\b")
+OPPOSITE = {"knight": "knave", "knave": "knight", "true": "false", "false": "true"}
+VERDICT = re.compile(rf"\b(?:{'|'.join(OPPOSITE)})\b")
 FILLER = "... "  # one token in most vocabularies, about as many characters as a token of prose
 
 
@@ -76,6 +85,26 @@ def numbers(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Se
     return [edited(s, re.sub("[0-9]+", draw, s.text)) for s in steps]
 
 
+def names(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
+    """Replace each islander's name by another one of the same trace with probability `fraction`."""
+    known = sorted({name for step in steps for name in NAME.findall(step.text)})
+
+    def draw(match: re.Match[str]) -> str:
+        changes = rng.random() < fraction and len(known) > 1
+        return rng.choice([name for name in known if name != match[0]]) if changes else match[0]
+
+    return [edited(s, NAME.sub(draw, s.text)) for s in steps]
+
+
+def verdicts(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
+    """Turn each "knight", "knave", "true" and "false" into its opposite with probability `fraction`."""
+
+    def draw(match: re.Match[str]) -> str:
+        return OPPOSITE[match[0]] if rng.random() < fraction else match[0]
+
+    return [edited(s, VERDICT.sub(draw, s.text)) for s in steps]
+
+
 def filler(steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]) -> list[Step]:
     """Replace the chosen steps by dots of the same length: the length is kept and nothing else."""
     places = set(chosen(len(steps), fraction, rng))
@@ -92,7 +121,7 @@ def dots(text: str) -> str:
 def propagated(
     steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]
 ) -> list[Step]:
-    """Misread a number and carry it on through the last `fraction` of the steps; puzzles only.
+    """Misread a number and carry it on through the last `fraction` of the steps; Countdown only.
 
     ValueError, with the trace's id and the step, where the trace is not a puzzle's.
     """

@@ -2,7 +2,7 @@
 
     digits_opening   the first step, which names the target and the numbers
     digits_failing   the steps between the first and the last: in a puzzle, the tries that fail
-    digits_listed    in those, the results that the try lists and rejects (puzzles only)
+    digits_listed    in those, the results that the try lists and rejects (Countdown only)
     digits_deciding  the last step: in a puzzle, the try that hits
 
     matched_*        the same places, but as many digits as the opening has: the same noise everywhere
@@ -36,7 +36,7 @@ def places(steps: Sequence[Step], part: str) -> list[Place]:
         return [(i, m.start()) for i in own for m in DIGIT.finditer(steps[i].text)]
     lists = [(i, LISTED.search(steps[i].text)) for i in own]
     if any(found is None for _, found in lists):
-        raise ValueError(f"{steps[0].trace}: a step lists no results of a try: this arm takes puzzles alone")
+        raise ValueError(f"{steps[0].trace}: a step lists no results of a try, as Countdown's do")
     return [(i, m.start()) for i, found in lists for m in DIGIT.finditer(steps[i].text, *found.span())]
 
 
@@ -84,7 +84,7 @@ def changed(steps: Sequence[Step], among: list[Place], count: int, rng: random.R
 def matched_propagated(
     steps: Sequence[Step], fraction: float, rng: random.Random, pool: Sequence[Trace]
 ) -> list[Step]:
-    """Change as many digits, anywhere, as `propagated` would change; puzzles only."""
+    """Change as many digits, anywhere, as `propagated` would change; Countdown only."""
     coherent = propagated(steps, fraction, rng, pool)
     pairs = zip(steps, coherent, strict=True)
     count = sum(flag for old, new in pairs for flag in changed_digits(old.text, new.text))

@@ -15,7 +15,7 @@ import random
 import re
 from collections.abc import Sequence
 
-from helpers.data import puzzles
+from helpers.puzzles import countdown
 
 OPENING = re.compile(r"Let me make (\d+) from (\d+), (\d+) and (\d+)\.")
 TRY = re.compile(r"(\D*?)(\d+)([-+*])(\d+)=\d+\. With (\d+): [\d, ]+\. (?:No|Yes, \d+([-+*])\d+=)\s?\d+\.")
@@ -31,13 +31,13 @@ def propagate(texts: Sequence[str], start: int, rng: random.Random) -> list[str]
     found = [TRY.fullmatch(text) for text in texts[1:]]
     if not opened or None in found:
         place = found.index(None) + 1 if opened else 0
-        raise ValueError(f"step {place} is no step of a puzzle: propagated takes puzzle traces alone")
+        raise ValueError(f"step {place} is no step of a Countdown puzzle, and propagated takes no other")
     target, *numbers = map(int, opened.groups())
-    given = [(i, old, new) for i, old in enumerate(numbers) for new in puzzles.slips(old)]
+    given = [(i, old, new) for i, old in enumerate(numbers) for new in countdown.slips(old)]
     slips = [{old: new} for i, old, new in given if ascending([*numbers[:i], new, *numbers[i + 1 :]])]
     silent = [slip for slip in slips if not any(hits(m, slip, target) for m in found[max(start - 1, 0) :])]
     slip = rng.choice(silent or slips)
-    misread = puzzles.opening(tuple(slip.get(n, n) for n in numbers), target)
+    misread = countdown.opening(tuple(slip.get(n, n) for n in numbers), target)
     redone = [misread, *(rewritten(m, slip, target) for m in found)]
     return [*texts[:start], *redone[start:]]
 
@@ -46,10 +46,10 @@ def ascending(numbers: Sequence[int]) -> bool:
     return all(a < b for a, b in zip(numbers, numbers[1:], strict=False))
 
 
-def slipped(step: re.Match[str], slip: dict[int, int]) -> puzzles.Try:
+def slipped(step: re.Match[str], slip: dict[int, int]) -> countdown.Try:
     """The try in a step, with the misread number."""
     x, y, z = (slip.get(int(step[k]), int(step[k])) for k in (2, 4, 5))
-    return puzzles.Try(x, step[3], y, z)
+    return countdown.Try(x, step[3], y, z)
 
 
 def hits(step: re.Match[str], slip: dict[int, int], target: int) -> bool:
@@ -63,6 +63,6 @@ def rewritten(step: re.Match[str], slip: dict[int, int], target: int) -> str:
     verdict = f"No {target}."
     if step[6]:
         slot = "+-*".index(step[6])
-        operation = puzzles.second_operation(attempt.first, attempt.z, slot, str(attempt.first))
-        verdict = f"Yes, {operation}={puzzles.second_results(attempt.first, '+', attempt.z)[slot]}."
-    return f"{step[1]}{puzzles.try_text(attempt, attempt.first, attempt.results)} {verdict}"
+        operation = countdown.second_operation(attempt.first, attempt.z, slot, str(attempt.first))
+        verdict = f"Yes, {operation}={countdown.second_results(attempt.first, '+', attempt.z)[slot]}."
+    return f"{step[1]}{countdown.try_text(attempt, attempt.first, attempt.results)} {verdict}"

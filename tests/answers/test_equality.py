@@ -19,6 +19,7 @@ from helpers.answers import equality, forms, latex, workers
 from helpers.answers.boxed import final_answer
 from helpers.data.filters import blocks, leak, plain_words
 from helpers.evaluation import benchmarks, grading
+from helpers.puzzles import expressions
 from tests.support.audit import audit
 from tests.support.real import REAL, needs_real
 
@@ -248,7 +249,8 @@ def test_public_reports_of_other_packages_are_right_here():
     found = [(case, verdict) for case, verdict in zip(graded, verdicts, strict=True)]
     for case in cases:
         if case["check"] == "status":
-            found.append((case, grading.status(case["response"], True, case["problem"])))
+            check = expressions.is_correct
+            found.append((case, grading.status(case["response"], True, case["problem"], check)))
         elif case["check"] == "same_answer":
             found.append((case, equality.same_answer(case["found"], case["gold"])))
         elif case["check"] == "duplicate":

@@ -2,20 +2,26 @@
 
 from itertools import islice
 
+import pytest
 import torch
 
-from helpers.base_model import curriculum, pretraining
-from helpers.data import puzzles
+from helpers.base_model import countdown_skills, exam, islanders_skills, pretraining
+from helpers.puzzles import countdown
+
+FAMILIES = pytest.mark.parametrize(
+    "skills", [countdown_skills, islanders_skills], ids=["countdown", "islanders"]
+)
 
 
-def small_tokenizer():
-    documents = next(curriculum.documents(seed=0, batch=300))
+def small_tokenizer(skills):
+    documents = next(pretraining.documents(skills, seed=0, batch=300))
     return pretraining.build_tokenizer([f"user\n{p}\nassistant\n{r}" for _, p, r in documents])
 
 
-def test_windows_hold_whole_documents_and_label_the_responses_alone():
-    tokenizer, lengths = small_tokenizer(), set()
-    for batch in islice(pretraining.windows(tokenizer, seed=0, tokens=2048), 12):
+@FAMILIES
+def test_windows_hold_whole_documents_and_label_the_responses_alone(skills):
+    tokenizer, lengths = small_tokenizer(skills), set()
+    for batch in islice(pretraining.windows(skills, tokenizer, seed=0, tokens=2048), 12):
         inputs, labels = batch
         assert inputs.numel() == 2048
         lengths.add(inputs.shape[1])
@@ -51,7 +57,28 @@ def test_muon_takes_the_steps_of_torch_s_own():
 
 def test_a_line_counts_up_to_the_first_that_is_wrong_whatever_it_opens_with():
     expected = "Hmm. 3+5=8. With 19: 27. No 11.\n\n4+5=9. With 2: 11. Yes, 9+2=11."
-    got = f"3+5=8. With 19: 27. No 11.\n{puzzles.NEW_PAIR} 4+5=9. With 2: 11. Yes, 9+2=11."
-    assert pretraining.marked_lines(expected, got) == [True, True]
-    assert pretraining.marked_lines(expected, got.replace("3+5=8", "3+5=7")) == [False]
-    assert pretraining.marked_lines(expected, got.splitlines()[0]) == [True, False]
+    got = f"3+5=8. With 19: 27. No 11.\n{countdown.NEW_PAIR} 4+5=9. With 2: 11. Yes, 9+2=11."
+    leads = countdown_skills.LEADS
+    assert exam.marked_lines(expected, got, leads) == [True, True]
+    assert exam.marked_lines(expected, got.replace("3+5=8", "3+5=7"), leads) == [False]
+    assert exam.marked_lines(expected, got.splitlines()[0], leads) == [True, False]
+
+
+@FAMILIES
+def test_whoever_answers_as_the_documents_do_passes_the_exam(skills):
+    written = {}
+    for made in islice(pretraining.documents(skills, seed=5), 3):
+        written |= {prompt: response for _, prompt, response in made}
+    marks = exam.exam(skills, lambda prompts: [written.get(p, "") for p in prompts], seed=5, n=20)
+    assert marks.pop("direct") == 0 and set(marks.values()) == {1.0}
+
+
+@FAMILIES
+def test_a_direct_answer_is_right_and_no_document_is_of_another_split(skills):
+    for skill, prompt, response in next(pretraining.documents(skills, seed=3, batch=400)):
+        if skill == "direct":
+            assert skills.is_correct(response, prompt)
+    tested = {skills.shape(problem) for problem in skills.unseen(20, seed=0)}
+    made = next(pretraining.documents(skills, seed=4, batch=400))
+    whole = [prompt.partition("? ")[0] for skill, prompt, _ in made if skill in ("direct", "cases")]
+    assert whole and not tested & {skills.shape(problem) for problem in whole}

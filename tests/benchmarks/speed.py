@@ -45,15 +45,15 @@ def train(how: str, threads: int, n: int) -> dict:
     import torch
     from trl import SFTConfig, SFTTrainer
 
-    from helpers.data import puzzles
     from helpers.data.traces import render
+    from helpers.puzzles import countdown
     from helpers.training import examples, finetune, models
     from helpers.workflow import recipe
 
     torch.set_num_threads(threads)
     settings = recipe.load("laptop", ROOT / "notebooks")["03_lora_training"]
     rank, alpha, batch = (settings[key] for key in ("lora_rank", "lora_alpha", "batch_size"))
-    traces = puzzles.correct_traces("train", n, 0)
+    traces = countdown.correct_traces("train", n, 0)
     model, tokenizer = models.load(ROOT / "base_model")
     responses = [render(t.steps, t.solution) for t in traces]
     rows, _ = examples.encode(tokenizer, [t.problem for t in traces], responses, 1024)
@@ -77,13 +77,13 @@ def generate(how: str, threads: int, n: int) -> dict:
     """Seconds and tokens of greedy responses to n dictations, which the base model answers at length."""
     import torch
 
-    from helpers.base_model import curriculum
+    from helpers.base_model import countdown_skills, pretraining
     from helpers.evaluation import generation
     from helpers.training import models
 
     torch.set_num_threads(threads)
     model, tokenizer = models.load(ROOT / "base_model")
-    documents = next(curriculum.documents(seed=77, batch=10 * n))
+    documents = next(pretraining.documents(countdown_skills, seed=77, batch=10 * n))
     prompts = [p for skill, p, _ in documents if skill == "given_tries"][:n]
     started = time.perf_counter()
     if how == "ours":

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data import puzzles
 from helpers.data.segmentation import (
     OPENING,
     WINDOW,
@@ -21,6 +20,7 @@ from helpers.data.segmentation import (
     window_diff,
 )
 from helpers.data.traces import thought
+from helpers.puzzles import countdown
 
 PARTS = (
     "So 3+5=8. ",
@@ -109,10 +109,10 @@ def test_nothing_has_no_step_and_ten_megabytes_end():
 
 
 def test_puzzle_traces_are_cut_where_the_solver_reflects():
-    trace = next(t for t in puzzles.correct_traces("train", 50, 0) if len(t.steps) == 9)
+    trace = next(t for t in countdown.correct_traces("train", 50, 0) if len(t.steps) == 9)
     text = thought(trace.steps)
     cut = segment(text)
-    openings = (*puzzles.REFLECTIONS[:2], "However", puzzles.NEW_PAIR)
+    openings = (*countdown.REFLECTIONS[:2], "However", countdown.NEW_PAIR)
     found = [step for step in trace.steps if step.startswith(openings)]
     assert [step.strip() for step in cut][-1].endswith(trace.steps[-1])
     assert sum(step.startswith(openings) for step in cut) == len(found)

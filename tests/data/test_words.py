@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data import puzzles
+from helpers.data.traces import short_traces
 from helpers.data.words import in_words, number_in_words, numbers_said
+from helpers.puzzles import countdown
 
-POOL = puzzles.correct_traces("train", 60, seed=0)
+POOL = countdown.correct_traces("train", 60, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -43,17 +44,17 @@ def test_without_its_brackets_a_trace_is_what_it_was(trace):
 
 
 def test_a_trace_said_in_words_keeps_its_answer_and_is_no_longer_taken_for_a_plain_puzzle():
-    said = puzzles.said_in_words(POOL[0])
+    said = countdown.said_in_words(POOL[0])
     assert said.solution == POOL[0].solution and said.source != POOL[0].source
     assert said.steps == tuple(map(in_words, POOL[0].steps))
-    assert not puzzles.said_in_words(next(puzzles.short_traces(POOL))).steps
+    assert not countdown.said_in_words(short_traces(POOL)[0]).steps
 
 
 def test_smaller_numbers_make_puzzles_of_such_numbers_alone():
-    for numbers, target in puzzles.problems("train", 200, 0, highest=12):
-        assert max(numbers) <= 12 and puzzles.depth(numbers, target)
+    for numbers, target in countdown.problems("train", 200, 0, highest=12):
+        assert max(numbers) <= 12 and countdown.depth(numbers, target)
     with pytest.raises(ValueError, match="up to 12, has 107 problems"):
-        puzzles.problems("validation", 108, 0, highest=12)
+        countdown.problems("validation", 108, 0, highest=12)
 
 
 def test_numbers_are_counted_by_how_often_they_are_said():
@@ -65,6 +66,6 @@ def test_numbers_are_counted_by_how_often_they_are_said():
 
 @given(st.sampled_from(POOL))
 def test_a_number_in_words_is_no_further_mention_in_digits(trace):
-    plain, said = (numbers_said("".join(t.steps)) for t in (trace, puzzles.said_in_words(trace)))
+    plain, said = (numbers_said("".join(t.steps)) for t in (trace, countdown.said_in_words(trace)))
     assert plain["once"] == said["once"] and plain["times"] == said["times"]
     assert said["digits"] < plain["digits"]

@@ -14,13 +14,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data import puzzles
 from helpers.evaluation import generation, journal, vllm_engine
 from helpers.evaluation.journal import Response
+from helpers.puzzles import countdown
 from helpers.training import models
 
 ROOT = Path(__file__).parents[2]
-PROBLEMS = puzzles.benchmark("countdown", puzzles.problems("test", 12, 0))
+PROBLEMS = countdown.benchmark("countdown", countdown.problems("test", 12, 0))
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers.data import puzzles
 from helpers.evaluation import generation, journal, vllm_engine
 from helpers.perturbations import arms
+from helpers.puzzles import countdown
 from helpers.training import examples, finetune, models
 from tests.support import tiny
 
@@ -24,7 +24,7 @@ SOON = {"enforce_eager": True}  # compiling takes a minute an engine, and this m
 def adapters(tmp_path_factory):
     """A LoRA adapter of rank 32, trained for a moment on correct traces."""
     folder = tmp_path_factory.mktemp("adapters")
-    traces = puzzles.correct_traces("train", 64, 0)
+    traces = countdown.correct_traces("train", 64, 0)
     model, tokenizer = models.load(BASE)
     texts = [arms.perturb(t, "correct", 0, traces).response for t in traces]
     rows, _ = examples.encode(tokenizer, [t.problem for t in traces], texts, 1024)
@@ -35,7 +35,7 @@ def adapters(tmp_path_factory):
 
 
 def asked(condition: str, engine: str) -> list[journal.Request]:
-    problems = puzzles.benchmark("countdown", puzzles.problems("test", N, 0))
+    problems = countdown.benchmark("countdown", countdown.problems("test", N, 0))
     return journal.requests(condition, 0, "countdown", problems, 200, engine)
 
 
@@ -63,7 +63,7 @@ def test_greedy_responses_are_those_of_transformers(adapters, tmp_path, capsys):
 
 
 def test_samples_are_drawn(tmp_path):
-    problems = puzzles.benchmark("countdown", puzzles.problems("test", 4, 0))
+    problems = countdown.benchmark("countdown", countdown.problems("test", 4, 0))
     todo = journal.requests("base", 0, "countdown", problems, 30, "m", samples=3, temperature=1.5)
     engine = partial(vllm_engine.respond, base_model=BASE, adapters=tmp_path, options=SOON)
     responses = journal.complete(todo, engine, tmp_path)

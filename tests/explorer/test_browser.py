@@ -8,8 +8,8 @@ import sys
 import pyarrow as pa
 import pytest
 
-from helpers.data import puzzles
-from helpers.data.traces import Trace, write_table, write_traces
+from helpers.data.traces import Trace, short_traces, write_table, write_traces
+from helpers.puzzles import countdown
 from tests.support.notebooks import write_notebook
 from tests.support.processes import processes_in
 
@@ -62,11 +62,11 @@ def test_notebook_02_is_run_and_its_explorer_follows_clicks_and_keys(site):
     from tests.support import lab
 
     folder, url, chromium = site
-    traces = puzzles.correct_traces("train", 30, seed=0)
+    traces = countdown.correct_traces("train", 30, seed=0)
     kinds = {
         "correct": traces,
-        "wrong": puzzles.wrong_traces("train", 30, 0),
-        "short": puzzles.short_traces(traces),
+        "wrong": countdown.wrong_traces("train", 30, 0),
+        "short": short_traces(traces),
     }
     for kind, made in kinds.items():
         path = folder / "outputs" / "by_hand" / "traces" / f"{kind}.parquet"

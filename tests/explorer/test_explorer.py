@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data import puzzles
-from helpers.data.traces import Trace, write_table
+from helpers.data.traces import Trace, short_traces, write_table
 from helpers.explorer import responses, widgets
 from helpers.explorer.dangling import dangling
 from helpers.explorer.markup import difference, mark
@@ -19,9 +18,10 @@ from helpers.explorer.widgets import compare, explore
 from helpers.perturbations.arms import PERTURBATIONS, Perturbed, perturb
 from helpers.perturbations.metrics import metrics
 from helpers.perturbations.steps import Step
+from helpers.puzzles import countdown
 from tests.explorer.test_browser import ATTACKS
 
-POOL = puzzles.correct_traces("train", 60, seed=0)
+POOL = countdown.correct_traces("train", 60, seed=0)
 LONG = next(t for t in POOL if len(t.steps) > 6)
 ARMS = [f"{name}-50" for name in PERTURBATIONS]
 HOSTILE = st.lists(
@@ -113,7 +113,7 @@ def test_a_step_that_is_said_twice_is_shown_twice():
 
 def test_an_emptied_thought_is_said_to_be_empty_and_a_missing_one_to_be_missing():
     assert "an empty thought" in render(perturb(LONG, "delete-100", 0, POOL))
-    short = next(iter(puzzles.short_traces([LONG])))
+    short = short_traces([LONG])[0]
     assert "no thought" in render(perturb(short, "short", 0, []))
 
 
@@ -252,7 +252,7 @@ def test_previous_and_next_walk_and_with_a_text_to_traces_that_have_it():
 
 
 def test_arms_of_other_kinds_of_traces_have_their_own_traces():
-    traces = {"correct": POOL, "wrong": puzzles.wrong_traces("train", 5, 0), "short": []}
+    traces = {"correct": POOL, "wrong": countdown.wrong_traces("train", 5, 0), "short": []}
     found = parts(explore(traces, trace=50, arm="shuffle-50"))
     assert "wrong" in found["arm"].options and "short" not in found["arm"].options
     found["arm"].value = "wrong"
@@ -285,7 +285,7 @@ def test_a_trace_can_be_chosen_by_its_id():
 def test_an_arm_that_a_trace_cannot_have_is_told():
     found = parts(explore([Trace("<b>", "p", ("a", "b"), "s", "1", "x")] * 2))
     found["arm"].value = "propagated"
-    assert "&lt;b&gt;: step 0 is no step of a puzzle" in found["shown"].value
+    assert "&lt;b&gt;: step 0 is no step of a Countdown puzzle" in found["shown"].value
 
 
 def test_only_what_both_versions_of_ipywidgets_have_is_used():

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers.data import puzzles
-from helpers.data.traces import Trace
+from helpers.data.traces import Trace, short_traces
 from helpers.explorer import page, trace_view
 from helpers.perturbations.arms import ARMS, CONTROLS, perturb
+from helpers.puzzles import countdown
 from helpers.workflow import recipe
 
 ROOT = Path(__file__).parents[2]
@@ -24,11 +24,11 @@ needs_browser = pytest.mark.skipif(
 
 
 def made(n: int = 40) -> dict[str, list[Trace]]:
-    traces = puzzles.correct_traces("train", n, 0)
+    traces = countdown.correct_traces("train", n, 0)
     return {
         "correct": traces,
-        "wrong": puzzles.wrong_traces("train", n, 0),
-        "short": puzzles.short_traces(traces),
+        "wrong": countdown.wrong_traces("train", n, 0),
+        "short": short_traces(traces),
     }
 
 

@@ -5,19 +5,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from helpers.data import puzzles
 from helpers.data.traces import Trace
 from helpers.explorer import token_losses
 from helpers.explorer.trace_view import original
 from helpers.explorer.widgets import explore_losses
 from helpers.perturbations.arms import Perturbed, perturb
 from helpers.perturbations.steps import Step
+from helpers.puzzles import countdown
 from helpers.training import examples, finetune, models
 from tests.explorer.test_explorer import ATTACKS, HOSTILE, Reader, parts
 from tests.support import tiny
 
 BASE = Path(__file__).parents[2] / "base_model"
-POOL = puzzles.correct_traces("train", 60, seed=0)
+POOL = countdown.correct_traces("train", 60, seed=0)
 LONG = next(t for t in POOL if len(t.steps) > 6)
 
 

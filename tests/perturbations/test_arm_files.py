@@ -1,15 +1,16 @@
 import pytest
 
-from helpers.data import collection, puzzles, sources
-from helpers.data.traces import Trace, read_table, read_traces, render, write_traces
+from helpers.data import collection, sources
+from helpers.data.traces import Trace, read_table, read_traces, render, short_traces, write_traces
 from helpers.perturbations.arm_files import ROWS, make_arm, write_arm, write_arms
 from helpers.perturbations.arms import ARMS, CONTROLS, PARTS, perturb
+from helpers.puzzles import countdown
 
-POOL = puzzles.correct_traces("train", 60, seed=0)
+POOL = countdown.correct_traces("train", 60, seed=0)
 TRACES = {
     "correct": POOL,
-    "wrong": puzzles.wrong_traces("train", 20, 0),
-    "short": list(puzzles.short_traces(POOL)),
+    "wrong": countdown.wrong_traces("train", 20, 0),
+    "short": short_traces(POOL),
 }
 
 
@@ -51,7 +52,7 @@ def test_no_rows_are_a_file_too_and_a_failure_leaves_none(tmp_path):
     assert write_arm([], tmp_path / "empty.parquet") == 0
     assert read_table(tmp_path / "empty.parquet").num_rows == 0
     real = Trace("real-7", "p", ("Let me add.", "2+3=5."), "s", "5", "x")
-    with pytest.raises(ValueError, match="real-7: step 0 is no step of a puzzle"):
+    with pytest.raises(ValueError, match="real-7: step 0 is no step of a Countdown puzzle"):
         write_arms({"correct": [POOL[0], real]}, ["propagated-100"], 0, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["empty.parquet"]
 

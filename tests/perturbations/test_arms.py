@@ -8,16 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.answers import countdown
-from helpers.data import puzzles
 from helpers.data.segmentation import segment
-from helpers.data.traces import FRAMES, Trace
+from helpers.data.traces import FRAMES, Trace, short_traces
 from helpers.data.words import KEYWORD, KEYWORDS, count_keywords, sentences
 from helpers.perturbations import located
-from helpers.perturbations.arms import ARMS, CONTROLS, LOCATED, PERTURBATIONS, UNTOUCHED, parse_arm, perturb
+from helpers.perturbations.arms import (
+    ARMS,
+    CONTROLS,
+    IN_WORDS,
+    LOCATED,
+    PERTURBATIONS,
+    UNTOUCHED,
+    parse_arm,
+    perturb,
+)
 from helpers.perturbations.steps import Step, changed_digits
+from helpers.puzzles import countdown
+from helpers.puzzles.expressions import numbers_and_target
 
-POOL = puzzles.correct_traces("train", 120, seed=0)
+POOL = countdown.correct_traces("train", 120, seed=0)
 WORDS = (
     "19-5=14.",
     "Wait, no.",
@@ -201,11 +210,11 @@ def test_keywords_are_counted_as_whole_words(text, count):
 
 
 def test_without_reflections_a_puzzle_trace_keeps_all_its_arithmetic_and_verdicts():
-    assert all(count_keywords(lead) == 1 for lead in (*puzzles.REFLECTIONS, puzzles.NEW_PAIR))
+    assert all(count_keywords(lead) == 1 for lead in (*countdown.REFLECTIONS, countdown.NEW_PAIR))
     for trace in POOL:
-        numbers, target = countdown.numbers_and_target(trace.problem)
-        made = puzzles.tries(numbers)[: len(trace.steps) - 1]
-        plain = [puzzles.step_text(t, target, t.first, t.results) for t in made]
+        numbers, target = numbers_and_target(trace.problem)
+        made = countdown.tries(numbers)[: len(trace.steps) - 1]
+        plain = [countdown.step_text(t, target, t.first, t.results) for t in made]
         assert [s.text for s in apply("keywords", trace, 1.0, 0)] == [trace.steps[0], *plain]
 
 
@@ -221,8 +230,8 @@ def test_no_arm_touches_problem_or_solution(trace, arm, seed):
 def test_untouched_arms_are_the_traces_of_their_kind(arm):
     made = {
         "correct": POOL,
-        "wrong": puzzles.wrong_traces("train", 5, seed=0),
-        "short": list(puzzles.short_traces(POOL)),
+        "wrong": countdown.wrong_traces("train", 5, seed=0),
+        "short": short_traces(POOL),
     }
     trace, other = made[arm][0], made["wrong" if arm == "correct" else "correct"][0]
     result = perturb(trace, arm, 0, [])
@@ -234,7 +243,10 @@ def test_untouched_arms_are_the_traces_of_their_kind(arm):
 
 def test_the_grid_is_the_papers_with_short():
     assert len(ARMS) == len(set(ARMS)) == 19
-    assert {parse_arm(arm)[0] for arm in (*ARMS, *CONTROLS, *LOCATED)} == {*PERTURBATIONS, *UNTOUCHED}
+    assert {parse_arm(arm)[0] for arm in (*ARMS, *CONTROLS, *LOCATED, *IN_WORDS)} == {
+        *PERTURBATIONS,
+        *UNTOUCHED,
+    }
     assert {parse_arm(arm)[0] for arm in ARMS} == {*PAPERS, *UNTOUCHED}
 
 
@@ -389,18 +401,18 @@ def test_propagated_changes_numbers_alone_from_its_step_on(trace, fraction, seed
 def test_propagated_is_arithmetic_on_the_misread_number(trace, seed):
     texts = [s.text for s in apply("propagated", trace, 1.0, seed)]
     target, *given_numbers = map(int, re.findall("[0-9]+", texts[0]))
-    misread = [n for n in given_numbers if n not in countdown.numbers_and_target(trace.problem)[0]]
+    misread = [n for n in given_numbers if n not in numbers_and_target(trace.problem)[0]]
     assert len(misread) == 1
-    for attempt, text in zip(puzzles.tries(tuple(given_numbers)), texts[1:], strict=False):
-        assert puzzles.try_text(attempt, attempt.first, attempt.results) in text
+    for attempt, text in zip(countdown.tries(tuple(given_numbers)), texts[1:], strict=False):
+        assert countdown.try_text(attempt, attempt.first, attempt.results) in text
 
 
 def test_propagated_says_which_trace_is_no_puzzle():
     other = Trace("real-7", "p", ("Let me add.", "2+3=5."), "s", "5", "x")
-    with pytest.raises(ValueError, match="real-7: step 0 is no step of a puzzle"):
+    with pytest.raises(ValueError, match="real-7: step 0 is no step of a Countdown puzzle"):
         perturb(other, "propagated-100", 0, POOL)
     mixed = Trace("real-8", "p", (POOL[0].steps[0], "2+3=5."), "s", "5", "x")
-    with pytest.raises(ValueError, match="real-8: step 1 is no step of a puzzle"):
+    with pytest.raises(ValueError, match="real-8: step 1 is no step of a Countdown puzzle"):
         perturb(mixed, "propagated-100", 0, POOL)
 
 
@@ -497,6 +509,6 @@ def test_parts_of_natural_traces_go_by_position():
     assert changed_by_step(one, "digits_deciding-100", 0) == [0]
     for arm in ("digits_listed-50", "matched_listed-50"):
         with pytest.raises(
-            ValueError, match="real: a step lists no results of a try: this arm takes puzzles"
+            ValueError, match="real: a step lists no results of a try, as Countdown's do"
         ):
             perturb(trace, arm, 0, POOL)

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data import puzzles
 from helpers.data.traces import Trace
 from helpers.perturbations.arms import PERTURBATIONS, perturb
 from helpers.perturbations.metrics import changed_digits, measure, metrics
 from helpers.perturbations.steps import Step
+from helpers.puzzles import countdown
 
-POOL = puzzles.correct_traces("train", 60, seed=0)
+POOL = countdown.correct_traces("train", 60, seed=0)
 
 
 def test_metrics_of_known_changes():

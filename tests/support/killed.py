@@ -19,9 +19,9 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from helpers.data import puzzles  # noqa: E402
 from helpers.data.traces import write_table  # noqa: E402
 from helpers.evaluation import generation, grading, journal  # noqa: E402
+from helpers.puzzles import countdown  # noqa: E402
 from helpers.training import models  # noqa: E402
 
 KILLS = 20
@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     loaded = models.load(ROOT / "base_model")
     generation.models.load_condition = lambda *_: loaded  # once, not once an attempt
-    problems = puzzles.benchmark("countdown", puzzles.problems("test", 96, 0))
+    problems = countdown.benchmark("countdown", countdown.problems("test", 96, 0))
     weights = journal.fingerprint(str(ROOT / "base_model"), folder, "base", 0)
     todo = journal.requests("base", 0, "countdown", problems, 60, weights)
     engine = partial(generation.respond, base_model="", adapters="", batch_size=8)

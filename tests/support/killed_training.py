@@ -49,12 +49,12 @@ def checkpoints(job: dict) -> list[str]:
 
 def main(folder: Path, kills: int, method: str) -> tuple[int, bool]:
     """The number of kills that hit a training under way, and whether the weights are the same bit for bit."""
-    from helpers.data import puzzles
     from helpers.perturbations import arm_files
+    from helpers.puzzles import countdown
     from helpers.training import finetune
 
     arm_files.write_arms(
-        {"correct": puzzles.correct_traces("train", 120, 0)}, ["correct"], 0, folder / "arms"
+        {"correct": countdown.correct_traces("train", 120, 0)}, ["correct"], 0, folder / "arms"
     )
     unbroken = job_of(folder, "unbroken.s0", method)
     finetune.train(finetune.Job(**unbroken))

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from helpers import conditions
 from helpers.base_model import pretraining
-from helpers.data import puzzles
-from helpers.data.traces import FRAMES, render
+from helpers.data.traces import FRAMES, render, short_traces
 from helpers.evaluation import generation
 from helpers.perturbations import arm_files, arms
+from helpers.puzzles import countdown
 from helpers.training import finetune, models, saving
 from helpers.training.examples import altered, bucketed, encode
 from tests.support import killed_training
@@ -25,7 +25,7 @@ from tests.support import tiny as small
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """A tiny model saved in the hub's format, and ten traces."""
-    traces = puzzles.correct_traces("train", 10, 0)
+    traces = countdown.correct_traces("train", 10, 0)
     texts = [f"user\n{t.problem}\nassistant\n{render(t.steps, t.solution)}" for t in traces]
     tokenizer = pretraining.build_tokenizer(texts)
     folder = tmp_path_factory.mktemp("model")
@@ -40,9 +40,9 @@ def examples(tokenizer, traces, arm="correct", max_length=1024):
 
 
 KINDS = {
-    "correct": puzzles.correct_traces("train", 10, 0),
-    "wrong": puzzles.wrong_traces("train", 10, 0),
-    "short": list(puzzles.short_traces(puzzles.correct_traces("train", 10, 0))),
+    "correct": countdown.correct_traces("train", 10, 0),
+    "wrong": countdown.wrong_traces("train", 10, 0),
+    "short": short_traces(countdown.correct_traces("train", 10, 0)),
 }
 
 

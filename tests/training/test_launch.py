@@ -12,8 +12,8 @@ import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from safetensors.torch import load_file
 
-from helpers.data import puzzles
 from helpers.perturbations import arm_files
+from helpers.puzzles import countdown
 from helpers.training import finetune, launch
 from helpers.workflow import recipe
 
@@ -53,7 +53,7 @@ def test_a_batch_is_dealt_out_to_the_processes(monkeypatch):
 @pytest.fixture
 def job(tmp_path):
     """Seven steps and a half of the laptop's model, so that the last batch has to be filled."""
-    traces = puzzles.correct_traces("train", 30, 0)
+    traces = countdown.correct_traces("train", 30, 0)
     arm_files.write_arms({"correct": traces}, ["correct"], 0, tmp_path / "arms")
     return {
         "base_model": str(ROOT / "base_model"), "arm": str(tmp_path / "arms" / "correct.s0.parquet"),

@@ -16,14 +16,14 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 from trl import SFTTrainer
 
-from helpers.data import puzzles
 from helpers.data.traces import render
 from helpers.evaluation import generation
+from helpers.puzzles import countdown
 from helpers.training import examples, finetune, models, shapes
 from tests.support import tiny
 from tests.support.notebooks import run_here
 
-TRACES = puzzles.correct_traces("train", 40, 0)
+TRACES = countdown.correct_traces("train", 40, 0)
 TEXTS = [f"user\n{t.problem}\nassistant\n{render(t.steps, t.solution)}" for t in TRACES]
 CONDITIONS = ["correct", "correct.full", "correct.qlora"]
 KINDS = sorted(tiny.FAMILIES)

@@ -187,8 +187,8 @@ def test_the_readme_s_perturbation_of_your_own_is_an_arm(tmp_path):
     with (tmp_path / "helpers" / "perturbations" / "arms.py").open("a") as file:
         file.write("\n" + block("python", 'PERTURBATIONS["repeat"]'))
     code = (
-        "from helpers.data import puzzles; from helpers.perturbations.arms import perturb\n"
-        "first, *others = puzzles.correct_traces('train', 5, 0)\n"
+        "from helpers.puzzles import countdown; from helpers.perturbations.arms import perturb\n"
+        "first, *others = countdown.correct_traces('train', 5, 0)\n"
         "print(len(first.steps), len(perturb(first, 'repeat-100', 0, others).steps))"
     )
     said = subprocess.run(

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers import files
-from helpers.data import puzzles
 from helpers.data.traces import read_table, write_table
 from helpers.evaluation import journal
 from helpers.evaluation.journal import Response
 from helpers.perturbations import arm_files
+from helpers.puzzles import countdown
 from helpers.training import finetune
 from helpers.workflow import chain
 from tests.support import tiny
@@ -29,11 +29,11 @@ def no_window():
 def made(tmp_path_factory):
     """A tiny model, an arm and a benchmark, as notebooks 01 and 02 write them."""
     folder = tmp_path_factory.mktemp("plans")
-    traces = puzzles.correct_traces("train", 8, 0)
+    traces = countdown.correct_traces("train", 8, 0)
     tiny.qwen(folder / "model", [trace.problem for trace in traces], layers=1, width=32)
     arm_files.write_arms({"correct": traces}, ["correct"], 0, folder / "run" / "arms")
     for name, split in (("countdown", "test"), ("countdown-hard", "validation")):
-        table = puzzles.benchmark(name, puzzles.problems(split, 3, 0))
+        table = countdown.benchmark(name, countdown.problems(split, 3, 0))
         write_table(table, folder / "run" / "benchmarks" / f"{name}.parquet")
     return folder
 
@@ -134,7 +134,7 @@ def test_weights_without_a_plan_and_damaged_records_are_trained_again(job, capsy
 
 
 def asked(**changes):
-    problems = puzzles.benchmark("countdown", puzzles.problems("test", 4, 0))
+    problems = countdown.benchmark("countdown", countdown.problems("test", 4, 0))
     return journal.requests("base", 0, "countdown", problems, **{"max_new_tokens": 9, "model": "m"} | changes)
 
 

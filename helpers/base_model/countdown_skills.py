@@ -1,4 +1,4 @@
-"""What the laptop base model learns: the skills of a search, never a search.
+"""What the Countdown base model learns: the skills of a search, never a search.
 
     arithmetic   Work out 5+19, 7*12.            -> 5+19=24. / 7*12=84., one per line
     dictation    For 27 try 12*4 with 2; 22-14 with 19.
@@ -15,13 +15,15 @@ of the traces (keywords, think tags) occurs.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from helpers.data.puzzles import (
+from helpers.data.traces import render
+from helpers.puzzles.countdown import (
     HIGHEST,
     LOWEST,
     MAX_TARGET,
     NEW_PAIR,
+    REFLECTIONS,
     Numbers,
     Try,
     combine,
@@ -29,12 +31,14 @@ from helpers.data.puzzles import (
     number_sets,
     opening,
     problem_text,
+    problems,
     reflection,
     solution_text,
     step_text,
     tries,
 )
-from helpers.data.traces import render
+from helpers.puzzles.expressions import is_correct as is_correct
+from helpers.puzzles.expressions import shape as shape
 
 # Shares of the tokens, not of the documents: short documents would otherwise be starved. The first
 # phase teaches everything; the second, with more hits and hardly a direct answer, makes it reliable.
@@ -42,6 +46,11 @@ MIXTURES = {
     "first": {"arithmetic": 0.2, "dictation": 0.4, "given_tries": 0.3, "direct": 0.1},
     "second": {"arithmetic": 0.1, "dictation": 0.4, "given_tries": 0.48, "direct": 0.02},
 }
+LEADS = (NEW_PAIR, *REFLECTIONS)  # the free parts of a line
+ABOUT = (
+    "it does arithmetic, carries out tries that the user dictates, and answers Countdown puzzles at once and "
+    "mostly wrongly"
+)
 HITS = {"first": 0.5, "second": 0.8}  # share of the documents of tries in which one is meant to hit
 NO_HIT = "None of them makes {}."
 
@@ -129,23 +138,17 @@ def direct(rng: random.Random, sets: list[Numbers]) -> tuple[str, str]:
                 return problem_text(numbers, target), solution_text(answer)
 
 
-def documents(seed: int, phase: str = "first", batch: int = 1000) -> Iterator[list[tuple[str, str, str]]]:
-    """Endless batches of (skill, prompt, response), skills drawn by the phase's mixture in characters."""
-    rng, sets = random.Random(f"curriculum:{seed}"), number_sets("train")
-    mixture, hits = MIXTURES[phase], HITS[phase]
-    makers = {
+def makers(rng: random.Random, phase: str) -> dict[str, Callable[[], tuple[str, str]]]:
+    """What writes a document (prompt, response) of each skill."""
+    sets, hits = number_sets("train"), HITS[phase]
+    return {
         "arithmetic": lambda: arithmetic(rng),
         "dictation": lambda: dictation(rng, hits),
         "given_tries": lambda: given_tries(rng, sets, hits),
         "direct": lambda: direct(rng, sets),
     }
-    written = dict.fromkeys(mixture, 1.0)
-    while True:
-        made = []
-        for _ in range(batch):
-            skill = min(mixture, key=lambda s: written[s] / mixture[s])
-            prompt, response = makers[skill]()
-            written[skill] += len(prompt) + len(response)
-            made.append((skill, prompt, response))
-        rng.shuffle(made)
-        yield made
+
+
+def unseen(n: int, seed: int) -> Iterator[str]:
+    """n puzzles on number sets of the validation split."""
+    return (problem_text(*problem) for problem in problems("validation", n, seed))

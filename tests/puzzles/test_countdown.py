@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.answers.boxed import final_answer
-from helpers.answers.countdown import is_correct, numbers_and_target, value
-from helpers.data import puzzles
+from helpers.data.traces import short_traces
+from helpers.puzzles import countdown
+from helpers.puzzles.expressions import is_correct, numbers_and_target, value
 
-CORRECT = puzzles.correct_traces("train", 400, seed=0)
-WRONG = puzzles.wrong_traces("train", 400, seed=0)
+CORRECT = countdown.correct_traces("train", 400, seed=0)
+WRONG = countdown.wrong_traces("train", 400, seed=0)
 OPERATIONS = {"+": Fraction.__add__, "-": Fraction.__sub__, "*": Fraction.__mul__, "/": Fraction.__truediv__}
 
 three_numbers = st.lists(st.integers(2, 22), min_size=3, max_size=3)
@@ -31,8 +32,8 @@ def slip_count(trace):
     """How many numbers of a thought differ from what their step's own arithmetic gives."""
     count = 0
     for x, op, y, first, z, results, _ in map(claims, trace.steps[1:]):
-        expected = puzzles.second_results(first, op, z)
-        count += first != puzzles.combine(x, op, y)
+        expected = countdown.second_results(first, op, z)
+        count += first != countdown.combine(x, op, y)
         count += sum(a != b for a, b in zip(results, expected, strict=True))
     return count
 
@@ -52,7 +53,7 @@ def test_a_search_stops_at_its_first_hit_and_not_before():
         numbers, target = numbers_and_target(trace.problem)
         verdicts = [target in results for *_, results, _ in map(claims, trace.steps[1:])]
         assert verdicts == [False] * (len(verdicts) - 1) + [True]
-        assert len(verdicts) == puzzles.depth(numbers, target)
+        assert len(verdicts) == countdown.depth(numbers, target)
 
 
 def test_wrong_traces_end_wrong_and_stay_coherent():
@@ -71,17 +72,17 @@ def test_wrong_traces_make_the_tries_of_the_systematic_search():
     for trace in WRONG:
         numbers, _ = numbers_and_target(trace.problem)
         made = [(x, op, y, z) for x, op, y, _, z, *_ in map(claims, trace.steps[1:])]
-        assert made == [(t.x, t.op, t.y, t.z) for t in puzzles.tries(numbers)][: len(made)]
+        assert made == [(t.x, t.op, t.y, t.z) for t in countdown.tries(numbers)][: len(made)]
 
 
 def test_short_traces_are_the_same_problems_without_a_thought():
-    short = list(puzzles.short_traces(CORRECT))
+    short = short_traces(CORRECT)
     assert [(t.id, t.problem, t.solution) for t in short] == [(t.id, t.problem, t.solution) for t in CORRECT]
     assert {t.steps for t in short} == {()} and {t.kind for t in short} == {"short"}
 
 
 def test_splits_share_no_set_of_numbers():
-    sets = {split: set(puzzles.number_sets(split)) for split in puzzles.SPLITS}
+    sets = {split: set(countdown.number_sets(split)) for split in countdown.SPLITS}
     assert all(sets.values())
     assert len(set.union(*sets.values())) == sum(map(len, sets.values())) == 1330  # 21 choose 3
 
@@ -89,31 +90,31 @@ def test_splits_share_no_set_of_numbers():
 @pytest.mark.parametrize("made", [CORRECT, WRONG], ids=["correct", "wrong"])
 def test_depth_is_about_uniform(made):
     depths = Counter(len(t.steps) - 1 for t in made)
-    assert set(depths) == set(range(1, puzzles.MAX_DEPTH + 1))
+    assert set(depths) == set(range(1, countdown.MAX_DEPTH + 1))
     assert max(depths.values()) <= 1.5 * min(depths.values())
 
 
 def test_problems_are_distinct_exclusive_and_as_deep_as_asked():
-    usual = puzzles.problems("test", 500, seed=0)
-    hard = puzzles.problems("test", 500, seed=0, depths=puzzles.HARD_DEPTHS, exclude=usual)
+    usual = countdown.problems("test", 500, seed=0)
+    hard = countdown.problems("test", 500, seed=0, depths=countdown.HARD_DEPTHS, exclude=usual)
     assert len(set(usual)) == len(set(hard)) == 500
     assert not set(usual) & set(hard)
-    assert {puzzles.depth(*p) for p in hard} <= set(puzzles.HARD_DEPTHS)
-    assert {puzzles.split_of(numbers) for numbers, _ in usual + hard} == {"test"}
+    assert {countdown.depth(*p) for p in hard} <= set(countdown.HARD_DEPTHS)
+    assert {countdown.split_of(numbers) for numbers, _ in usual + hard} == {"test"}
 
 
 def test_asking_for_more_than_there_is_says_how_many_there_are():
     with pytest.raises(ValueError, match=r"validation split, up to 22, has 695 problems"):
-        puzzles.problems("validation", 10**6, seed=0)
+        countdown.problems("validation", 10**6, seed=0)
     with pytest.raises(ValueError, match="choose one of train"):
-        puzzles.problems("tset", 1, seed=0)
+        countdown.problems("tset", 1, seed=0)
 
 
 def test_a_benchmark_names_problem_answer_and_depth():
-    chosen = puzzles.problems("test", 20, seed=3)
-    rows = puzzles.benchmark("countdown", chosen).to_pylist()
+    chosen = countdown.problems("test", 20, seed=3)
+    rows = countdown.benchmark("countdown", chosen).to_pylist()
     assert [numbers_and_target(r["problem"]) for r in rows] == chosen
-    assert [(int(r["answer"]), r["depth"]) for r in rows] == [(t, puzzles.depth(n, t)) for n, t in chosen]
+    assert [(int(r["answer"]), r["depth"]) for r in rows] == [(t, countdown.depth(n, t)) for n, t in chosen]
     assert len({r["id"] for r in rows}) == 20
 
 
@@ -212,22 +213,22 @@ def test_nothing_boxed_or_another_result_is_not_correct():
 
 def test_a_slip_differs_in_one_digit():
     for number in (7, 40, 100):
-        assert puzzles.slips(number)
-        for slip in puzzles.slips(number):
+        assert countdown.slips(number)
+        for slip in countdown.slips(number):
             assert len(str(slip)) == len(str(number)) and slip > 0
             assert sum(a != b for a, b in zip(str(slip), str(number), strict=True)) == 1
 
 
 def test_a_problem_without_a_try_that_hits_is_an_error():
-    assert puzzles.depth((2, 3, 4), 199) is None
+    assert countdown.depth((2, 3, 4), 199) is None
     with pytest.raises(ValueError, match="no try"):
-        puzzles.solve((2, 3, 4), 199, random.Random(0))
+        countdown.solve((2, 3, 4), 199, random.Random(0))
 
 
 def test_the_same_seed_gives_the_same_traces():
-    again = puzzles.correct_traces("train", 400, seed=0)
-    assert again == CORRECT and puzzles.correct_traces("train", 400, seed=1) != CORRECT
-    assert puzzles.wrong_traces("train", 400, seed=0) == WRONG
+    again = countdown.correct_traces("train", 400, seed=0)
+    assert again == CORRECT and countdown.correct_traces("train", 400, seed=1) != CORRECT
+    assert countdown.wrong_traces("train", 400, seed=0) == WRONG
 
 
 @pytest.mark.parametrize(

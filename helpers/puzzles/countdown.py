@@ -19,15 +19,17 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import pyarrow as pa
 
-from helpers.answers.countdown import value
 from helpers.data.traces import Trace
 from helpers.data.words import in_words
+from helpers.puzzles.expressions import is_correct as is_correct
+from helpers.puzzles.expressions import shape as shape
+from helpers.puzzles.expressions import value
 
 LOWEST, HIGHEST, MAX_TARGET = 2, 22, 200
 MAX_DEPTH = 9
@@ -78,6 +80,12 @@ def tries(numbers: Numbers) -> list[Try]:
         for x, y, z in ((a, b, c), (a, c, b), (b, c, a))
         for op in "+-*"
     ]
+
+
+def search(problem: Problem) -> list[dict]:
+    """The tries up to the one that hits, as rows of a table."""
+    made = tries(problem[0])[: depth(*problem)]
+    return [{"first": f"{t.x}{t.op}{t.y}={t.first}", "with": t.z, "results": t.results} for t in made]
 
 
 def depth(numbers: Numbers, target: int) -> int | None:
@@ -201,7 +209,6 @@ def problems(
     """n distinct problems (numbers, target) of about uniform depth, in random order, none of `exclude`.
 
     Numbers are at most `highest`: fewer and easier puzzles for a model that has to learn arithmetic as well.
-
     A depth with too few problems gives all it has, and so do all depths if n is None; ValueError if all
     depths together have fewer than n.
     """
@@ -251,18 +258,11 @@ def wrong_traces(split: str, n: int, seed: int, highest: int = HIGHEST) -> list[
         if not steps:
             continue
         believed[len(steps) - 1] += 1
-        name = f"countdown-{split}-wrong-{len(made)}"
-        text = problem_text(numbers, target)
+        name, text = f"countdown-{split}-wrong-{len(made)}", problem_text(numbers, target)
         made.append(Trace(name, text, steps, solution_text(found), str(target), "puzzles", "wrong"))
         if len(made) == n:
             return made
     raise ValueError(f"the {split} split gave {len(made)} wrong traces, {n} were asked for")
-
-
-def short_traces(traces: list[Trace]) -> Iterator[Trace]:
-    """The same problems with their solution only."""
-    for t in traces:
-        yield Trace(t.id, t.problem, (), t.solution, t.answer, t.source, "short")
 
 
 def said_in_words(trace: Trace) -> Trace:

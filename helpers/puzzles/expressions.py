@@ -24,6 +24,11 @@ def numbers_and_target(problem: str) -> tuple[tuple[int, ...], int]:
     return tuple(numbers), target
 
 
+def shape(problem: str) -> frozenset[int]:
+    """What two puzzles in text share if they count as the same for the splits: their numbers."""
+    return frozenset(numbers_and_target(problem)[0])
+
+
 def value(text: str, numbers: tuple[int, ...]) -> Fraction | None:
     r"""The value of an expression that uses each number once, or None where it is anything else.
 

@@ -1,0 +1,133 @@
+"""What the islanders base model learns: the skills of a search, never a search.
+
+    judge     Ben is a knave. Carl is a knight. True or false: Ben is a knave or Carl is a knave.
+              -> It is true that Ben is a knave or Carl is a knave.
+    derive    Ben is a knave. Ben says: Anna and Carl are of the same kind. Anna is a knight. What follows?
+              -> Ben is a knave, so it is false that Anna and Carl are of the same kind. Then Carl is a knave.
+    cases     Knights tell ... Who is what? Assume Carl is a knave: Carl, Anna. Assume Ben is a knight: Anna.
+              -> the cases worked through in that order, in the wording of the traces
+    direct    Knights tell ... Who is what?    -> the answer at once
+
+The user names every assumption and whose words come next, so the order of a systematic search appears
+nowhere. Whole problems are of the train split only, so validation and test problems are as new to the base
+model as to its fine-tunes. Every token of the traces (keywords, think tags) occurs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+from helpers.data.traces import render
+from helpers.puzzles import islanders
+from helpers.puzzles.islanders import CONTRADICTION, NEW_CASE, NO_FURTHER, REFLECTIONS, Said, is_a
+from helpers.puzzles.statements import is_correct as is_correct
+from helpers.puzzles.statements import shape as shape
+
+# Shares of the characters, as in countdown_skills.
+MIXTURES = {
+    "first": {"judge": 0.15, "derive": 0.3, "cases": 0.45, "direct": 0.1},
+    "second": {"judge": 0.1, "derive": 0.25, "cases": 0.63, "direct": 0.02},
+}
+LEADS = (NEW_CASE, *REFLECTIONS)  # the free parts of a line
+NOTHING, NONE_FITS = "Nothing follows.", "None of these cases fits."
+ABOUT = (
+    "it reads what islanders say, judges it, works through cases that the user dictates, and answers puzzles "
+    "about knights and knaves at once and mostly wrongly"
+)
+
+
+def solvable(rng: random.Random) -> Said:
+    """A random problem of the train split with one solution."""
+    while True:
+        said = islanders.random_problem(rng)
+        if len(islanders.solutions(said)) == 1 and islanders.split_of(islanders.structure(said)) == "train":
+            return said
+
+
+def some_kinds(names: list[str], rng: random.Random) -> dict[str, bool]:
+    """Kinds of some of these islanders, at random."""
+    return {name: rng.random() < 0.5 for name in rng.sample(names, rng.randint(1, len(names)))}
+
+
+def judge(rng: random.Random) -> tuple[str, str]:
+    """Three to six statements, each to be judged by facts that decide it."""
+    said = islanders.random_problem(rng)
+    kinds = {name: rng.random() < 0.5 for name in rng.sample(list(said), len(said))}
+    asked = [text for _ in range(2) for text in islanders.random_problem(rng, list(said)).values()][:6]
+    lines = [f"It is {str(islanders.holds(text, kinds)).lower()} that {text}." for text in asked]
+    facts = " ".join(f"{fact}." for fact in is_a(kinds))
+    return f"{facts} True or false: {'; '.join(asked)}.", "\n".join(lines)
+
+
+def derive(rng: random.Random) -> tuple[str, str]:
+    """What follows from one islander's words, given what some of them are; often nothing."""
+    said = islanders.random_problem(rng)
+    name = rng.choice(list(said))
+    kinds = some_kinds(list(said), rng)
+    facts = [f"{fact}." for fact in is_a(kinds)]
+    facts.insert(rng.randint(0, len(facts)), f"{name} says: {said[name]}.")
+    found = islanders.follows(name, said[name], kinds)
+    return f"{' '.join(facts)} What follows?", found[0] if found else NOTHING
+
+
+def cases(rng: random.Random, hits: float) -> tuple[str, str]:
+    """One to four cases of a problem, with assumptions and order of the words chosen at random."""
+    said = solvable(rng)
+    truth = islanders.solutions(said)[0]
+    asked, steps = [], [islanders.opening(said)]
+    assumptions = rng.sample([(name, knight) for name in said for knight in (True, False)], rng.randint(1, 4))
+    if rng.random() < hits:
+        name = rng.choice(list(said))
+        assumptions = [a for a in assumptions if a != (name, truth[name])] + [(name, truth[name])]
+    for number, (name, knight) in enumerate(assumptions):
+        lead = f"{NEW_CASE} " if number else ""
+        steps.append(f"{lead}Assume {is_a({name: knight})[0]}.")
+        order, sentences, kinds = worked(said, {name: knight}, rng)
+        asked.append(f"Assume {is_a({name: knight})[0]}: {', '.join(order) or 'nobody'}.")
+        steps += [islanders.reflection(rng) + sentence for sentence in sentences]
+        if kinds:
+            break
+    end = islanders.solution_text({name: kinds[name] for name in said}) if kinds else NONE_FITS
+    return f"{islanders.problem_text(said)} {' '.join(asked)}", render(steps, end)
+
+
+def worked(
+    said: Said, kinds: dict[str, bool], rng: random.Random
+) -> tuple[list[str], list[str], dict | None]:
+    """A case with its words in random order: whose, what follows, and the kinds if all fits, else None."""
+    kinds, order, sentences = dict(kinds), [], []
+    while len(order) < len(said):
+        left = [name for name in said if name not in order]
+        found = {name: f for name in left if (f := islanders.follows(name, said[name], kinds))}
+        if not found:
+            return order, [*sentences, NO_FURTHER], None
+        name = rng.choice(list(found))
+        order.append(name)
+        sentences.append(found[name][0])
+        kinds |= found[name][1]
+        if found[name][0].endswith(CONTRADICTION):
+            return order, sentences, None
+    return order, sentences, kinds
+
+
+def direct(rng: random.Random) -> tuple[str, str]:
+    """A problem and its answer, without a thought."""
+    said = solvable(rng)
+    return islanders.problem_text(said), islanders.solution_text(islanders.solutions(said)[0])
+
+
+def makers(rng: random.Random, phase: str) -> dict[str, Callable[[], tuple[str, str]]]:
+    """What writes a document (prompt, response) of each skill."""
+    hits = {"first": 0.5, "second": 0.8}[phase]
+    return {
+        "judge": lambda: judge(rng),
+        "derive": lambda: derive(rng),
+        "cases": lambda: cases(rng, hits),
+        "direct": lambda: direct(rng),
+    }
+
+
+def unseen(n: int, seed: int) -> Iterator[str]:
+    """n problems of the validation split."""
+    return (islanders.problem_text(dict(problem)) for problem in islanders.problems("validation", n, seed))

@@ -1,0 +1,7 @@
+"""Puzzles (notebook 01): problems with one answer, and solvers that write Long CoT.
+
+countdown    three numbers and a target: a search in arithmetic
+expressions  its answers, checked exactly
+islanders    knights and knaves: a search in words
+statements   what islanders say: in words, and whether it is true; their answers
+"""

@@ -1,0 +1,266 @@
+"""Knights and knaves: problems, and a solver that writes Long CoT.
+
+    problem   Knights tell the truth, knaves lie. Anna says: Ben is a knave. Ben says: ... Who is what?
+    steps     Let me find out what Anna, Ben and Carl are.
+              Assume Anna is a knight.
+              Anna is a knight, so it is true that Ben is a knave. Then Ben is a knave.
+              Wait. Ben is a knave, but it is true that Anna and Carl are of the same kind. Contradiction.
+              Alternatively, a new case. Assume Anna is a knave.
+              ...
+    solution  The answer is \\boxed{Anna is a knave, Ben is a knight, Carl is a knave}.
+
+A step is an assumption, or what follows from one islander's words. A case assumes the kind of one islander
+and visits everyone's words in the order of the problem, again and again, until all fit, two things contradict
+each other, or nothing follows any more; then comes the next case, in a fixed order, which starts afresh. A
+reflection is a sentence of its own. A problem's depth is the number of the first case in which all fits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice, product
+
+import pyarrow as pa
+
+from helpers.data.traces import Trace
+from helpers.puzzles.statements import Kinds, Statement, fits, holds, kind, parse, statement_text, structure
+from helpers.puzzles.statements import is_correct as is_correct
+from helpers.puzzles.statements import shape as shape
+
+NAMES = ("Anna", "Ben", "Carl", "Dora", "Emil", "Fay", "Gus", "Hal", "Ida", "Jon", "Kim", "Leo")
+SIZES = (3, 4, 5)
+MAX_DEPTH = 4
+HARD_DEPTHS = (3, 4)
+MAX_SLIP = 10  # sentences in which a wrong trace may slip
+PREFACE, QUESTION = "Knights tell the truth, knaves lie.", "Who is what?"
+REFLECTIONS = ("Wait.", "Hmm.", "But go on.", "However, go on.")
+REFLECTION_RATE = 0.5  # of the sentences that follow from somebody's words
+NEW_CASE = "Alternatively, a new case."
+FITS, CONTRADICTION, NO_FURTHER = "That fits.", "Contradiction.", "Nothing else follows."
+SPLITS = ("train", "validation", "test")
+
+Said = dict[str, str]  # an islander's words by name, in the order of the problem
+Problem = tuple[tuple[str, str], ...]  # the same, hashable
+
+
+def is_a(kinds: Kinds) -> list[str]:
+    return [f"{name} is a {kind(knight)}" for name, knight in kinds.items()]
+
+
+def listed(parts: list[str]) -> str:
+    """ "A, B and C"."""
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+
+
+def problem_text(said: Said) -> str:
+    return " ".join([PREFACE, *(f"{name} says: {text}." for name, text in said.items()), QUESTION])
+
+
+def opening(said: Said) -> str:
+    return f"Let me find out what {listed(list(said))} are."
+
+
+def solution_text(kinds: Kinds) -> str:
+    return f"The answer is \\boxed{{{', '.join(is_a(kinds))}}}."
+
+
+def reflection(rng: random.Random) -> str:
+    """A reflection and a space, or nothing."""
+    return f"{rng.choice(REFLECTIONS)} " if rng.random() < REFLECTION_RATE else ""
+
+
+def solutions(said: Said) -> list[dict[str, bool]]:
+    """All assignments of kinds that fit, by trying each."""
+    tried = (dict(zip(said, kinds, strict=True)) for kinds in product((True, False), repeat=len(said)))
+    return [kinds for kinds in tried if fits(said, kinds)]
+
+
+def forced(text: str, value: bool, kinds: Kinds) -> dict[str, bool]:
+    """The kinds, not known yet, that a statement of this truth value leaves no choice about."""
+    unknown = [name for name, _ in parse(text).claims if name not in kinds]
+    tried = [dict(zip(unknown, v, strict=True)) for v in product((True, False), repeat=len(unknown))]
+    possible = [more for more in tried if holds(text, {**kinds, **more}) == value]
+    return {n: possible[0][n] for n in unknown if possible and len({more[n] for more in possible}) == 1}
+
+
+def follows(name: str, text: str, kinds: Kinds, slip: bool = False) -> tuple[str, dict[str, bool]] | None:
+    """What follows from an islander's words: the sentence and the new kinds; None if nothing does.
+
+    With a slip a truth value, or the last new kind, is the opposite of what it ought to be.
+    """
+    true = holds(text, kinds)
+    if true is None:
+        new = forced(text, kinds[name], kinds) if name in kinds else {}
+        if not new:
+            return None
+        last = list(new)[-1]
+        new[last] ^= slip
+        true, end = kinds[name], f"Then {listed(is_a(new))}."
+        return f"{is_a({name: true})[0]}, so it is {str(true).lower()} that {text}. {end}", new
+    true ^= slip
+    if name not in kinds:
+        return f"It is {str(true).lower()} that {text}. Then {is_a({name: true})[0]}.", {name: true}
+    link, end = ("and", FITS) if true == kinds[name] else ("but", CONTRADICTION)
+    return f"{is_a({name: kinds[name]})[0]}, {link} it is {str(true).lower()} that {text}. {end}", {}
+
+
+def cases(said: Said) -> Iterator[dict[str, bool]]:
+    """What is assumed, case by case."""
+    for name in said:
+        yield {name: True}
+        yield {name: False}
+
+
+def case(said: Said, assumed: dict[str, bool], slips: list[bool]) -> tuple[list[str], dict[str, bool] | None]:
+    """The sentences that follow from an assumption, and the kinds if all fits, else None.
+
+    `slips` says for each sentence in turn whether it is to be wrong, and loses those that were used.
+    """
+    kinds, left, sentences = dict(assumed), dict(said), []
+    while left:
+        before = len(left)
+        for name, text in list(left.items()):
+            found = follows(name, text, kinds, bool(slips) and slips[0])
+            if found:
+                del left[name], slips[:1]
+                sentences.append(found[0])
+                kinds |= found[1]
+                if found[0].endswith(CONTRADICTION):
+                    return sentences, None
+        if len(left) == before:
+            return [*sentences, NO_FURTHER], None
+    return sentences, {name: kinds[name] for name in said}
+
+
+def solve(said: Said, rng: random.Random, slip: int | None = None) -> tuple[list[str], dict[str, bool], int]:
+    """The steps of the systematic search, the kinds in which all fits, and the number of its case.
+
+    Sentence number `slip` (from 0) is wrong, and what follows builds on it. ValueError if no case fits.
+    """
+    steps = [opening(said)]
+    slips = [] if slip is None else [False] * slip + [True]
+    for number, assumed in enumerate(cases(said), 1):
+        lead = f"{NEW_CASE} " if number > 1 else ""
+        steps.append(f"{lead}Assume {is_a(assumed)[0]}.")
+        sentences, kinds = case(said, assumed, slips)
+        for sentence in sentences:
+            steps.append(reflection(rng) + sentence)
+        if kinds:
+            return steps, kinds, number
+    raise ValueError(f"no case fits: {problem_text(said)}")
+
+
+def search(problem: Problem) -> list[dict]:
+    """The cases up to the first in which all fits, as rows of a table."""
+    said, rows = dict(problem), []
+    for assumed in islice(cases(said), depth(said)):
+        sentences, _ = case(said, assumed, [])
+        rows.append({"assumed": is_a(assumed)[0], "sentences": len(sentences), "last": sentences[-1]})
+    return rows
+
+
+def depth(said: Said) -> int | None:
+    """The number of the first case in which all fits, or None."""
+    return next((i for i, assumed in enumerate(cases(said), 1) if case(said, assumed, [])[1]), None)
+
+
+def split_of(form: tuple) -> str:
+    """The split of all problems with this `structure`: 70% train, 5% validation, 25% test, by hash."""
+    bucket = hashlib.sha256(repr(form).encode()).digest()[0] / 256
+    return "train" if bucket < 0.7 else "validation" if bucket < 0.75 else "test"
+
+
+def random_problem(rng: random.Random, names: Sequence[str] = ()) -> Said:
+    """Three to five islanders and what each says about others; it may have no solution, or several."""
+    names = names or rng.sample(NAMES, rng.choice(SIZES))
+    said = {}
+    for name in names:
+        about = rng.sample([other for other in names if other != name], 2)
+        form = rng.choice(("is", "is", "and", "or", "if", "same", "one"))
+        claims = tuple((other, form in ("same", "one") or rng.random() < 0.5) for other in about)
+        statement = Statement(form, claims[:1] if form == "is" else claims)
+        said[name] = statement_text(statement, (rng.random() < 0.3, rng.random() < 0.3))
+    return said
+
+
+def problems(
+    split: str,
+    n: int,
+    seed: int,
+    depths: tuple[int, ...] = tuple(range(1, MAX_DEPTH + 1)),
+    exclude: Collection[Problem] = (),
+) -> list[Problem]:
+    """n problems of a split with one solution each, as many of every depth, in random order.
+
+    No two of them, and none of these and `exclude`, are renamings of each other.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"no split {split!r}: choose one of {', '.join(SPLITS)}")
+    rng = random.Random(f"{seed}:{split}:{depths}")
+    wanted = {d: n // len(depths) + (i < n % len(depths)) for i, d in enumerate(depths)}
+    seen, chosen = {structure(dict(problem)) for problem in exclude}, []
+    while any(wanted.values()):
+        said = random_problem(rng)
+        found = depth(said) if len(solutions(said)) == 1 else None
+        if not wanted.get(found) or (form := structure(said)) in seen or split_of(form) != split:
+            continue
+        wanted[found] -= 1
+        seen.add(form)
+        chosen.append(tuple(said.items()))
+    rng.shuffle(chosen)
+    return chosen
+
+
+def correct_traces(split: str, n: int, seed: int) -> list[Trace]:
+    """n correct traces, as many of every depth."""
+    made = []
+    for i, problem in enumerate(problems(split, n, seed)):
+        said = dict(problem)
+        steps, kinds, _ = solve(said, random.Random(f"{seed}:{problem}"))
+        made.append(trace(f"islanders-{split}-{i}", said, steps, kinds, "correct"))
+    return made
+
+
+def wrong_traces(split: str, n: int, seed: int) -> list[Trace]:
+    """n traces with one slip that is believed and carried on to a wrong answer; depths about uniform."""
+    made, believed = [], Counter()
+    for problem in problems(split, 3 * n, seed + 1):
+        said, found = dict(problem), {}
+        for slip in range(MAX_SLIP):
+            with contextlib.suppress(ValueError):  # no case fits after this slip
+                rng = random.Random(f"{seed}:wrong:{problem}:{slip}")
+                steps, kinds, number = solve(said, rng, slip)
+                if number <= MAX_DEPTH and believed[number] * MAX_DEPTH < n and not fits(said, kinds):
+                    found.setdefault(number, (steps, kinds))
+        if found and len(made) < n:
+            number = min(found, key=lambda d: believed[d])
+            believed[number] += 1
+            made.append(trace(f"islanders-{split}-wrong-{len(made)}", said, *found[number], "wrong"))
+    if len(made) < n:
+        raise ValueError(f"the {split} split gave {len(made)} wrong traces, {n} were asked for")
+    return made
+
+
+def trace(name: str, said: Said, steps: list[str], kinds: Kinds, kind: str) -> Trace:
+    """A trace of the solver; its answer is the right one."""
+    answer = ", ".join(is_a(solutions(said)[0]))
+    return Trace(name, problem_text(said), tuple(steps), solution_text(kinds), answer, "islanders", kind)
+
+
+def benchmark(name: str, chosen: list[Problem]) -> pa.Table:
+    """Problems as a benchmark table: id, problem, answer (who is what) and depth."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "id": f"{name}-{i}",
+                "problem": problem_text(said),
+                "answer": ", ".join(is_a(solutions(said)[0])),
+                "depth": depth(said),
+            }
+            for i, said in enumerate(map(dict, chosen))
+        ]
+    )
