@@ -165,8 +165,7 @@ def headline(reference: Path) -> str:
     costs = differences.set_index("condition").paper_difference
     columns.append(paper | {arm: number(value, "+.1f") for arm, value in costs.items() if arm != "base"})
     lines = [
-        "Accuracy in percent of the untouched student and after correct traces, and below the points that "
-        "perturbed traces cost, with 95% intervals:",
+        "Accuracy in percent, then the points that perturbed traces cost, with 95% intervals:",
         "",
         f"| demonstrations | arm | {' | '.join(students)} | the paper's 32B |",
         "|---" * (len(columns) + 2) + "|",

@@ -508,7 +508,5 @@ def test_parts_of_natural_traces_go_by_position():
     one = Trace("one", "p", ("I have 12 and 7.",), "s", "19", "x")
     assert changed_by_step(one, "digits_deciding-100", 0) == [0]
     for arm in ("digits_listed-50", "matched_listed-50"):
-        with pytest.raises(
-            ValueError, match="real: a step lists no results of a try, as Countdown's do"
-        ):
+        with pytest.raises(ValueError, match="real: a step lists no results of a try, as Countdown's do"):
             perturb(trace, arm, 0, POOL)

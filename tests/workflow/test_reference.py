@@ -1,6 +1,7 @@
 """Reference results: the pages show the committed tables, and a run is kept whole or refused."""
 
 import json
+import re
 import shutil
 from html import unescape
 from pathlib import Path
@@ -18,6 +19,15 @@ PAPER = ROOT / "helpers" / "analysis" / "paper_tables.json"
 LAPTOP = ROOT / "outputs" / "reference" / "laptop"
 
 
+@pytest.mark.parametrize("folder", sorted(LAPTOP.parent.glob("*/grid.csv")), ids=lambda p: p.parent.name)
+def test_a_kept_run_has_its_page(folder):
+    assert reference.results(folder.parent) in (folder.parent / "README.md").read_text()
+    rows = read_table(folder.parent / "scores.parquet").to_pandas()
+    table = tables.grid(rows, tables.solved(rows)).set_index(["benchmark", "condition"])
+    kept = tables.read_csv(folder).set_index(["benchmark", "condition"])
+    assert (table.accuracy - kept.accuracy).abs().max() < 0.011 and len(table) == len(kept)
+
+
 @pytest.fixture
 def kept() -> Path:
     assert LAPTOP.is_dir(), "outputs/reference/laptop is committed with the project"
@@ -27,6 +37,15 @@ def kept() -> Path:
 def test_the_pages_show_the_committed_results(kept):
     assert reference.results(kept) in (kept / "README.md").read_text()
     assert reference.headline(kept.parent) in (ROOT / "README.md").read_text()
+
+
+def test_the_readme_s_numbers_about_explanations_are_the_verdicts(kept):
+    table = tables.read_csv(kept.parent / "why_content_costs" / "verdicts.csv").dropna(subset="difference")
+    intervals = {reference.interval(row, "difference", "+.1f") for _, row in table.iterrows()}
+    text = " ".join((ROOT / "README.md").read_text().split())
+    part = text[text.index("tests four explanations") : text.index("The [reference run]")]
+    stated = set(re.findall(r"[+−][0-9.]+ \[[^]]+\]", part))
+    assert stated and stated <= intervals
 
 
 def test_a_run_on_one_benchmark_has_a_page_without_the_other(kept, tmp_path):
