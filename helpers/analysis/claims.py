@@ -11,6 +11,7 @@ A verdict is "holds", "does not hold" or "inconclusive", and "not run" where a c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from math import isnan, nan
 from pathlib import Path
 
@@ -40,10 +41,11 @@ PAPER_NUMBERS = ("paper_difference", "paper_low", "paper_high", "paper_low90", "
 def read_claims(path: str | Path = REGISTERED) -> dict:
     """The registered benchmark, margin (points) and claims; ValueError names a claim with an unknown rule.
 
-    `claims` are the paper's, judged on one run; `why` has those about the costs of content, on several runs.
+    `claims` are the paper's, judged on one run, `islanders` the same for puzzles in words; `why` has those
+    about the costs of content, on several runs.
     """
-    registered = {"why": []} | yaml.safe_load(Path(path).read_text())
-    for claim in [*registered["claims"], *registered["why"]]:
+    registered = {"islanders": [], "why": []} | yaml.safe_load(Path(path).read_text())
+    for claim in [*registered["claims"], *registered["islanders"], *registered["why"]]:
         if claim["rule"] not in RULES:
             raise ValueError(
                 f"{path}: {claim['id']} has the rule {claim['rule']!r}, not one of {', '.join(RULES)}"
@@ -63,6 +65,8 @@ def weights(claim: dict, consistency: Mapping[str, float] | None = None) -> dict
     over the conditions' structural consistency, nan if one of them has none. Left and right are means, or
     sums for a difference of differences.
     """
+    if "weights" in claim:
+        return {c: float(Fraction(str(weight))) for c, weight in claim["weights"].items()}
     left = claim["left"]
     if claim["rule"] == "falls":
         return dict(zip(left, slope(np.array([parse(c).percent for c in left]) / 100).tolist(), strict=True))
@@ -90,6 +94,17 @@ def verdict(rule: str, interval: tuple[float, float], interval90: tuple[float, f
     if rule in ("below", "falls"):  # "above", mirrored
         low, high = -high, -low
     return HOLDS if low > 0 else FAILS if high < margin else UNDECIDED
+
+
+def difference(claim: dict, over: Mapping[str, float], solved: Answers) -> Difference:
+    """A claim's weighted sum of accuracies; what runs named in its `apart` add is independent of the rest."""
+    apart = [condition.partition("/")[0] in claim.get("apart", ()) for condition in over]
+    parts = [
+        {c: w for (c, w), there in zip(over.items(), apart, strict=True) if there == side}
+        for side in set(apart)
+    ]
+    first, *others = (contrast(solved, part) for part in parts)
+    return first.plus(*others) if others else first
 
 
 def paper_contrast(weights: Mapping[str, float], paper: pd.DataFrame) -> Difference:
@@ -128,7 +143,7 @@ def judge(
         present = solved[benchmark]
         for claim in claims:
             over = weights(claim, consistency)
-            lacking = [c for c in claim["left"] if claim["rule"] == "rises" and c not in known]
+            lacking = [c for c in over if claim["rule"] == "rises" and c not in known]
             absent = [c for c in over if c not in present or c in lacking]
             row = {
                 "benchmark": benchmark,
@@ -140,7 +155,7 @@ def judge(
                 "added": claim.get("added", ""),
             }
             if not absent:
-                d = contrast(solved[benchmark], over)
+                d = difference(claim, over, present)
                 decided = verdict(claim["rule"], d.interval(0.95), d.interval(0.9), margin)
                 row |= {"verdict": decided, **columns_of(d)}
             rows.append(row | paper_columns(claim, paper, consistency, margin))

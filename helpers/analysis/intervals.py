@@ -59,6 +59,14 @@ class Difference:
     def standard_error(self) -> float:
         return float(np.sqrt(self.variance))
 
+    def plus(self, other: Difference) -> Difference:
+        """The sum with a difference on other problems and training runs: the variances add up."""
+        variance = self.variance + other.variance
+        share = (self.variance * self.share + other.variance * other.share) / variance
+        fewest = min(self.seeds, other.seeds), min(self.problems, other.problems)
+        estimate, centre = self.estimate + other.estimate, self.centre + other.centre
+        return Difference(estimate, centre, variance, share, *fewest)
+
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The two-sided interval of a level, in points."""
         half = quantile(1 - level, self.share, self.seeds) * self.standard_error

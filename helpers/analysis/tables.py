@@ -9,7 +9,7 @@ Conditions are compared on the same problems, seed by seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -39,12 +39,12 @@ def read_scores(
     0; `more_seeds` are extra seeds of single conditions. ValueError names a damaged file, a benchmark without
     scores, or a folder with none of these conditions.
     """
-    kept = Path(output_dir) / "scores.parquet"
+    folder, kept = Path(output_dir) / "scores", Path(output_dir) / "scores.parquet"
     together = scores_of(kept) if kept.exists() else None
     found, missing = [], []
     for condition in conditions:
         for seed in seeds_of(condition, seeds, more_seeds):
-            path = Path(output_dir) / "scores" / f"{run_of(condition, seed)}.parquet"
+            path = folder / f"{run_of(condition, seed)}.parquet"
             if together is not None:
                 table = together[(together.condition == condition) & (together.seed == seed)]
             else:
@@ -54,9 +54,7 @@ def read_scores(
             else:
                 found.append(table)
     if not found:
-        raise ValueError(
-            f"{Path(output_dir) / 'scores'} has none of these conditions: run 04_evaluation first"
-        )
+        raise ValueError(f"{folder} has none of these conditions: run 04_evaluation first")
     scores = pd.concat(found, ignore_index=True)
     unknown = [b for b in benchmarks if b not in set(scores.benchmark)]
     if unknown:
@@ -65,8 +63,10 @@ def read_scores(
     return scores[scores.benchmark.isin(benchmarks)], missing
 
 
-def scores_of_runs(outputs: str | Path, names: Iterable[str], benchmark: str) -> dict[str, pd.DataFrame]:
-    """All scores of several runs on a benchmark, by run; a run that has none is left out.
+def scores_of_runs(
+    outputs: str | Path, names: Iterable[str], benchmarks: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """All scores of several runs on these benchmarks, by run; a run without any is left out.
 
     A run NAME is read from outputs/NAME or, if that has no scores, from outputs/reference/NAME.
     """
@@ -74,7 +74,7 @@ def scores_of_runs(outputs: str | Path, names: Iterable[str], benchmark: str) ->
     for name in names:
         for folder in (Path(outputs, name), Path(outputs, "reference", name)):
             paths = [*folder.glob("scores.parquet"), *sorted(folder.glob("scores/*.parquet"))]
-            tables = [table[table.benchmark == benchmark] for table in map(scores_of, paths)]
+            tables = [table[table.benchmark.isin(benchmarks)] for table in map(scores_of, paths)]
             if name not in found and any(map(len, tables)):
                 found[name] = pd.concat(tables, ignore_index=True)
     return found

@@ -35,7 +35,7 @@ ABOUT = {
     "04_evaluation": "responses, then scores",
     "05_analysis": "accuracies, differences, verdicts; token losses; two models on one problem",
     "06_published_outputs": "the authors' own generations, graded again",
-    "07_why_content_costs": "four explanations, each tested by runs of its own",
+    "07_why_content_costs": "five explanations, each tested by runs of its own",
     "A1_base_model": "how the base model was made",
     "A2_traces_of_your_own": "responses of real models, or your own, as traces",
 }

@@ -6,6 +6,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,9 +39,10 @@ CONSISTENCY = {"wrong": 1.0, "delete-33": 0.69, "delete-67": 0.35} | {
 }
 
 
-def test_every_claim_names_conditions_that_exist():
-    assert len({c["id"] for c in REGISTERED["claims"]}) == len(REGISTERED["claims"])
-    for claim in REGISTERED["claims"]:
+@pytest.mark.parametrize("family", ["claims", "islanders"])
+def test_every_claim_names_conditions_that_exist(family):
+    assert len({c["id"] for c in REGISTERED[family]}) == len(REGISTERED[family]) > 10
+    for claim in REGISTERED[family]:
         for condition in (*claim["left"], *claim.get("right", [])):
             if condition != "base":
                 parse_arm(condition.removesuffix(".full").removesuffix(".n20"))
@@ -50,7 +52,7 @@ def test_the_claims_about_costs_name_runs_and_conditions_that_exist():
     ids = [claim["id"] for claim in REGISTERED["why"]]
     assert len(set(ids)) == len(ids) and not set(ids) & {c["id"] for c in REGISTERED["claims"]}
     for claim in REGISTERED["why"]:
-        for name in (*claim["left"], *claim["right"]):
+        for name in claims.weights(claim):
             recipe, condition = name.split("/")
             assert parse_arm(parse(condition).arm) and re.fullmatch("[a-z0-9_]+", recipe)
 
@@ -59,6 +61,35 @@ def test_a_sum_is_a_difference_of_differences():
     claim = {"rule": "above", "sum": True, "left": ["a", "d"], "right": ["b", "c"]}
     assert claims.weights(claim) == {"a": 1, "d": 1, "b": -1, "c": -1}
     assert claims.weights(claim | {"sum": False}) == {"a": 0.5, "d": 0.5, "b": -0.5, "c": -0.5}
+
+
+def test_weights_of_a_claim_about_two_families_sum_to_nothing_in_each():
+    for claim in REGISTERED["why"]:
+        if "weights" in claim:
+            for run in ("logic/", "laptop/"):
+                assert abs(sum(w for c, w in claims.weights(claim).items() if c.startswith(run))) < 1e-9
+
+
+def test_runs_apart_have_other_problems_and_add_their_errors(tmp_path):
+    rng = np.random.default_rng(0)
+    names = {"here/a": 300, "here/b": 300, "there/a": 200, "there/b": 200}
+    solved = {
+        name: pd.DataFrame(rng.random((3, n)) < 0.5, columns=[f"{name[:-1]}{i}" for i in range(n)]).astype(
+            int
+        )
+        for name, n in names.items()
+    }
+    claim = {
+        "rule": "above",
+        "apart": ["there"],
+        "weights": {"here/a": 1, "here/b": -1, "there/a": -1, "there/b": 1},
+    }
+    d = claims.difference(claim, claims.weights(claim), solved)
+    here, there = (tables.contrast(solved, {f"{run}/a": 1, f"{run}/b": -1}) for run in ("here", "there"))
+    assert d.estimate == pytest.approx(here.estimate - there.estimate)
+    assert d.variance == pytest.approx(here.variance + there.variance) and d.seeds == 3
+    with pytest.raises(ValueError, match="not evaluated on the same problems"):
+        claims.difference(claim | {"apart": []}, claims.weights(claim), solved)
 
 
 def test_an_unknown_rule_is_named(tmp_path):

@@ -257,9 +257,9 @@ def test_runs_are_read_from_outputs_or_else_from_what_is_kept(tmp_path):
     write_table(pa.Table.from_pandas(pd.concat(old), preserve_index=False), kept / "scores.parquet")
     shutil.copytree(kept, tmp_path / "reference" / "near")
     (tmp_path / "begun" / "scores").mkdir(parents=True)
-    found = tables.scores_of_runs(tmp_path, ["far", "near", "begun", "none"], "countdown")
+    found = tables.scores_of_runs(tmp_path, ["far", "near", "begun", "none"], ["countdown"])
     assert {name: len(table) for name, table in found.items()} == {"far": 7 * 120, "near": 4 * 120}
-    assert not tables.scores_of_runs(tmp_path, ["near"], "another")
+    assert not tables.scores_of_runs(tmp_path, ["near"], ["another"])
 
 
 def test_conditions_with_other_problems_are_not_compared(tmp_path):
