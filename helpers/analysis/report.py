@@ -25,7 +25,8 @@ from helpers.analysis.tables import read_csv, seed_counts
 from helpers.conditions import MoreSeeds, parse, run_of, seeds_of
 from helpers.data.traces import Trace, read_table, read_traces
 from helpers.explorer import trace_view
-from helpers.explorer.page import page_of_run, templates
+from helpers.explorer.markup import templates
+from helpers.explorer.page import page_of_run
 from helpers.files import write_text
 from helpers.perturbations.arms import perturb
 from helpers.perturbations.metrics import consistency
@@ -44,12 +45,14 @@ QUESTIONS = {
     "Is corrupted content harmless?": (
         ("wrong-equals-correct", "wrong answers are harmless"),
         ("digits-50-equals-correct", "random digits, half of them, are harmless"),
+        ("names-50-equals-correct", "wrong names, half of them, are harmless"),
+        ("verdicts-50-equals-correct", "wrong verdicts, half of them, are harmless"),
         ("keywords-100-equals-correct", "missing reflection keywords are harmless"),
     ),
     "Does structure cost more than content, on average?": (
-        ("structure-over-content-33", "a third of the steps, than half of digits or keywords"),
-        ("structure-over-content-67", "two thirds, than 70% of digits or all keywords"),
-        ("structure-over-content-100", "all steps, than all digits or keywords"),
+        ("structure-over-content-33", "a third of the steps, than half of the content"),
+        ("structure-over-content-67", "two thirds, than 70% of the content"),
+        ("structure-over-content-100", "all steps, than all of the content"),
     ),
 }
 

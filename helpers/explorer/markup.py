@@ -11,9 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
-from html import escape
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from helpers.perturbations.steps import NUMBER, changed_in
 
@@ -77,7 +81,7 @@ def joined(pieces: Iterable[tuple[str, bool]]) -> Pieces:
     return [("".join(text for text, _ in group), changed) for changed, group in grouped]
 
 
-def mark(pieces: Pieces, found: Found, tag: str = "b") -> str:
+def mark(pieces: Pieces, found: Found, tag: str = "b") -> Markup:
     """The pieces as HTML: changed ones in a tag, and matches of the search in <mark>, also across pieces."""
     spans = [m.span() for m in found.finditer("".join(text for text, _ in pieces))] if found else []
     parts, start = [], 0
@@ -94,4 +98,19 @@ def mark(pieces: Pieces, found: Found, tag: str = "b") -> str:
         inner.append(escape(text[at - start :]))
         parts.append(f"<{tag}>{''.join(inner)}</{tag}>" if changed else "".join(inner))
         start = stop
-    return "".join(parts)
+    return Markup("".join(parts))
+
+
+@cache
+def templates(folder: Path) -> Environment:
+    """The templates of a folder, which escape what they are given and miss nothing silently."""
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+PARTS = templates(Path(__file__).parent).get_template("views.html.jinja").module

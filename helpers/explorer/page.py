@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from helpers.conditions import Condition
 from helpers.data.traces import Trace, read_traces
 from helpers.explorer import trace_view
+from helpers.explorer.markup import templates
 from helpers.perturbations.arms import (
     ARMS,
     CONTROLS,
@@ -111,15 +110,3 @@ def page_of_run(output_dir: str | Path, seed: int = 0) -> str | None:
     folder = Path(output_dir) / "traces"
     traces = {kind: read_traces(path) for kind in UNTOUCHED if (path := folder / f"{kind}.parquet").exists()}
     return explorer_page(traces, Path(output_dir).resolve().name, seed) if traces.get("correct") else None
-
-
-@cache
-def templates(folder: Path) -> Environment:
-    """The templates of a folder, which escape what they are given and miss nothing silently."""
-    return Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

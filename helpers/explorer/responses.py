@@ -10,18 +10,19 @@ A response is shown paragraph by paragraph with its verdict; reflection keywords
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from helpers.data.segmentation import paragraphs
 from helpers.data.traces import read_table
 from helpers.data.words import KEYWORD
 from helpers.explorer.dangling import dangling, is_puzzle
-from helpers.explorer.trace_view import page, side_by_side
+from helpers.explorer.markup import PARTS
+from helpers.explorer.trace_view import page
 
 VERDICTS = {
     "ok": "✓ right",
@@ -30,6 +31,8 @@ VERDICTS = {
     "timeout": "✗ not graded in time",
     "truncated": "✂ cut off before its end",
 }
+PUZZLE_REFERENCE = "a number that is neither given nor a result so far"
+STEP_REFERENCE = "a step that nothing numbered"
 LONGEST = 200  # characters shown of an expected answer; a program's tests are longer
 KEYS = ["benchmark", "problem_id", "sample"]
 Marked = tuple[int, int, str]  # start, end and class of a mark
@@ -70,11 +73,12 @@ def render(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     texts = [list(paragraphs(row["response"])) for row in found]
     same = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip_longest(*texts)))
     columns = [column(row["problem"], parts, same) for row, parts in zip(found, texts, strict=True)]
-    facts = [summary(row) for row in found]
-    table = side_by_side(names, [facts, *zip_longest(*columns, fillvalue="")])
-    expected = f"<small>expected: {escape(first['answer'][:LONGEST])}</small>"
-    problem = f"<p><b>Problem.</b> {escape(first['problem'])} {expected}</p>"
-    return page(problem, explanation(is_puzzle(first["problem"])), table)
+    meaning = PUZZLE_REFERENCE if is_puzzle(first["problem"]) else STEP_REFERENCE
+    return page(
+        PARTS.problem(first["problem"], f"expected: {first['answer'][:LONGEST]}"),
+        PARTS.references(meaning),
+        PARTS.table(names, [[summary(row) for row in found], *zip_longest(*columns)]),
+    )
 
 
 def page_of(tables: Sequence[pd.DataFrame], names: Sequence[str], number: int) -> str:
@@ -84,17 +88,7 @@ def page_of(tables: Sequence[pd.DataFrame], names: Sequence[str], number: int) -
     return render([(name, table.iloc[number].to_dict()) for name, table in zip(names, tables, strict=True)])
 
 
-def explanation(puzzle: bool) -> str:
-    nothing = (
-        "a number that is neither given nor a result so far" if puzzle else "a step that nothing numbered"
-    )
-    return (
-        '<p class="trace-key"><span class="keyword">reflection keyword</span> '
-        f'<span class="missing">reference to nothing</span> ({nothing})</p>'
-    )
-
-
-def summary(row: Mapping[str, Any]) -> str:
+def summary(row: Mapping[str, Any]) -> Markup:
     """A response's verdict, length and counts, as a cell."""
     text = row["response"]
     counts = (
@@ -102,13 +96,10 @@ def summary(row: Mapping[str, Any]) -> str:
         f"{len(KEYWORD.findall(text))} keywords",
         f"{len(dangling(row['problem'], text))} references to nothing",
     )
-    status = VERDICTS.get(row["status"], row["status"])
-    return (
-        f'<td><span class="verdict">{escape(status)}</span> <small>{escape(", ".join(counts))}</small></td>'
-    )
+    return PARTS.verdict(VERDICTS.get(row["status"], row["status"]), ", ".join(counts))
 
 
-def column(problem: str, parts: Sequence[str], same: int) -> list[str]:
+def column(problem: str, parts: Sequence[str], same: int) -> list[Markup]:
     """A response's paragraphs as cells; the first `same` are shared with the other response."""
     text = "".join(parts)
     marked: list[Marked] = [(*m.span(), "keyword") for m in KEYWORD.finditer(text)]
@@ -117,17 +108,16 @@ def column(problem: str, parts: Sequence[str], same: int) -> list[str]:
     for i, part in enumerate(parts):
         inside = [(a - start, b - start, name) for a, b, name in marked if start <= a < start + len(part)]
         change, words = ("kept", f"= {i} the same") if i < same else ("own", f"{i}")
-        content = f"<small>{words}</small>\n{with_marks(part.rstrip(), inside)}"
-        cells.append(f'<td class="trace-step trace-{change}">{content}</td>')
+        cells.append(PARTS.paragraph(change, words, pieces(part.rstrip(), inside)))
         start += len(part)
     return cells
 
 
-def with_marks(text: str, marked: Sequence[Marked]) -> str:
-    """The text as HTML with spans of the given classes; of overlapping ones, the first."""
+def pieces(text: str, marked: Sequence[Marked]) -> list[tuple[str, str]]:
+    """The text in pieces, each with its class or none; of overlapping marks the first counts."""
     parts, at = [], 0
     for start, stop, name in sorted(marked):
         if start >= at:
-            parts += [escape(text[at:start]), f'<span class="{name}">{escape(text[start:stop])}</span>']
+            parts += [(text[at:start], ""), (text[start:stop], name)]
             at = stop
-    return "".join([*parts, escape(text[at:])])
+    return [*parts, (text[at:], "")]

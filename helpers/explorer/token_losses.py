@@ -16,15 +16,16 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 
 import torch
+from markupsafe import Markup
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from helpers.conditions import split_run
 from helpers.data.traces import Trace, spaced
 from helpers.evaluation.context import positions
+from helpers.explorer.markup import PARTS
 from helpers.explorer.trace_view import (
     MARKS,
     aligned,
@@ -34,7 +35,6 @@ from helpers.explorer.trace_view import (
     page,
     places_of,
     result_words,
-    side_by_side,
 )
 from helpers.perturbations.arms import Perturbed, perturb
 from helpers.perturbations.steps import Step
@@ -180,55 +180,50 @@ def render(perturbed: Perturbed, before: TokenLosses, after: TokenLosses, arm: s
     left = [list(before.within(*span)) for span in spans(original(trace))]
     right = [list(after.within(*span)) for span in spans(perturbed)]
     places = places_of(steps)
-    rows = []
+    rows: list[tuple[Markup | None, Markup | None]] = []
     for i, place in aligned(steps, len(trace.steps)):
-        old = "" if i is None else loss_cell(*original_words(i, places[i], steps), left[i])
-        new = (
-            ""
-            if place is None
-            else loss_cell(steps[place].change, result_words(place, steps[place]), right[place])
-        )
-        rows.append((old, new))
+        old = None if i is None else loss_cell(*original_words(i, places[i], steps), left[i])
+        step = None if place is None else steps[place]
+        rows.append((old, step and loss_cell(step.change, result_words(place, step), right[place])))
     ending = "kept" if perturbed.solution == trace.solution else "edited"
     rows.append(tuple(loss_cell(ending, "solution and end", side[-1]) for side in (left, right)))
     titles = (f"original, read by {model}", f"{arm}, read by {model}")
-    problem = f"<p><b>Problem.</b> {escape(trace.problem)} <small>({escape(trace.id)})</small></p>"
-    return page(problem, legend(), summary(steps, left, right), key(perturbed), side_by_side(titles, rows))
+    return page(
+        PARTS.problem(trace.problem, f"({trace.id})"),
+        PARTS.levels([f"{bound:g}" for bound in (0, *LEVELS)]),
+        PARTS.facts(summary(steps, left, right), title="Mean loss a token:"),
+        key(perturbed),
+        PARTS.table(titles, rows),
+    )
 
 
-def loss_cell(change: str, words: str, tokens: Sequence[tuple[str, float]]) -> str:
-    """A step as a cell: its mean loss as number and bar, then its tokens."""
+def loss_cell(change: str, words: str, tokens: Sequence[tuple[str, float]]) -> Markup:
+    """A step as a cell: its mean loss as number and bar, then its tokens, coloured by theirs.
+
+    A token's loss is shown on hover; the last token adds no line break.
+    """
     average = mean([loss for _, loss in tokens])
     width = 0 if math.isnan(average) else min(average / WIDEST, 1) * 8
-    bar = f'<span class="trace-bar" style="width: {width:.2f}em"></span> mean {nats(average)}'
-    note = f"<small><b>{MARKS[change]}</b> {escape(words)} {bar}</small>"
-    shown = "".join(coloured(*token, last=token is tokens[-1]) for token in tokens)
-    return f'<td class="trace-step trace-{change}">{note}\n{shown}</td>'
-
-
-def coloured(text: str, loss: float, last: bool) -> str:
-    """Colour a token by its loss and show the value on hover; the last token adds no line break."""
-    level = 0 if math.isnan(loss) else bisect_right(LEVELS, loss)
-    shown = escape(text.replace("\n", "↵" if last else "↵\n")) if text else "<small>end</small>"
-    return f'<span class="l{level}" title="{nats(loss)}">{shown}</span>'
+    shown = [
+        (
+            0 if math.isnan(loss) else bisect_right(LEVELS, loss),
+            nats(loss),
+            text.replace("\n", "↵\n" if i < len(tokens) else "↵"),
+        )
+        for i, (text, loss) in enumerate(tokens, 1)
+    ]
+    return PARTS.losses(change, MARKS[change], words, f"{width:.2f}", nats(average), shown)
 
 
 def nats(value: float) -> str:
     return "not seen" if math.isnan(value) else f"{value:.2f} nats"
 
 
-def legend() -> str:
-    bounds = (0, *LEVELS)
-    steps = "".join(f'<span class="l{k}">from {bound:g}</span>' for k, bound in enumerate(bounds))
-    words = "Loss of a token in nats (0.69: the model gave it a chance of one half):"
-    return f'<p class="trace-key">{words} {steps}</p>'
-
-
 def summary(
     steps: Sequence[Step],
     left: Sequence[Sequence[tuple[str, float]]],
     right: Sequence[Sequence[tuple[str, float]]],
-) -> str:
+) -> list[tuple[str, str]]:
     """The mean loss of the steps' tokens: original, result, and by what happened to the step."""
     groups = {
         "original": left[:-1],
@@ -243,5 +238,4 @@ def summary(
         "solution, result": right[-1:],
     }
     means = {name: mean([loss for tokens in group for _, loss in tokens]) for name, group in groups.items()}
-    lines = (f"<li>{name} <b>{value:.2f}</b></li>" for name, value in means.items() if not math.isnan(value))
-    return f'<ul class="trace-facts"><li>Mean loss a token:</li>{"".join(lines)}</ul>'
+    return [(name, f"{value:.2f}") for name, value in means.items() if not math.isnan(value)]

@@ -12,15 +12,16 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
-from html import escape
 from itertools import zip_longest
 from pathlib import Path
 
+from markupsafe import Markup
+
 from helpers.data.traces import Trace
-from helpers.explorer.markup import Found, difference, mark
+from helpers.explorer.markup import PARTS, Found, difference, mark
 from helpers.perturbations.arms import Perturbed
 from helpers.perturbations.metrics import measure
 from helpers.perturbations.steps import Step
@@ -45,35 +46,24 @@ def render(perturbed: Perturbed, arm: str = "perturbed", find: str = "", tokens:
     """
     trace = perturbed.trace
     found = re.compile(re.escape(find), re.IGNORECASE) if find else None
-    problem = (
-        f"{mark([(trace.problem, False)], found)} <small>({escape(trace.id)}, {escape(trace.kind)})</small>"
-    )
-    head = (
-        f"<p><b>Problem.</b> {problem}</p>",
-        facts(perturbed, tokens),
+    return page(
+        PARTS.problem(mark([(trace.problem, False)], found), f"({trace.id}, {trace.kind})"),
+        PARTS.facts(facts(perturbed, tokens)),
         key(perturbed),
-        overview(perturbed),
+        PARTS.map(overview(perturbed)),
+        PARTS.hits(find, *hits(perturbed, found)) if found else "",
+        PARTS.table(("original", arm), [*step_rows(perturbed, found), solution_row(perturbed, found)]),
     )
-    rows = [*step_rows(perturbed, found), solution_row(perturbed, found)]
-    return page(*head, hits(perturbed, find, found), side_by_side(("original", arm), rows))
 
 
-def page(*parts: str) -> str:
-    """The parts of a view (HTML), with the style sheet."""
-    return f'{STYLE}<div class="trace">{"".join(parts)}</div>'
+def page(*parts: Markup) -> str:
+    """The parts of a view, with the style sheet."""
+    return str(PARTS.page(Markup(STYLE), parts))
 
 
-def side_by_side(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows of cells (HTML) in columns under their titles."""
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    body = "".join(f"<tr>{''.join(cell or '<td></td>' for cell in row)}</tr>" for row in rows)
-    return f'<table class="trace-pair"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def cell(change: str, words: str, content: str) -> str:
-    """A step as a table cell; `content` is HTML."""
-    note = f"<small><b>{MARKS[change]}</b> {escape(words)}</small>"
-    return f'<td class="trace-step trace-{change}">{note}\n{content}</td>'
+def cell(change: str, words: str, content: Markup) -> Markup:
+    """A step as a table cell."""
+    return PARTS.step(change, MARKS[change], words, content)
 
 
 def aligned(steps: Sequence[Step], n: int) -> list[tuple[int | None, int | None]]:
@@ -125,14 +115,14 @@ def result_words(place: int, step: Step) -> str:
     return f"{place} {step.change}" + (f", was {step.index}" if step.index != place else "")
 
 
-def step_rows(perturbed: Perturbed, found: Found) -> list[tuple[str, str]]:
+def step_rows(perturbed: Perturbed, found: Found) -> list[tuple[Markup | None, Markup | None]]:
     """The steps of both columns as cells."""
     trace, steps = perturbed.trace, perturbed.steps
     places = places_of(steps)
     edits = {p: difference(trace.steps[s.index], s.text) for p, s in enumerate(steps) if s.change == "edited"}
     rows = []
     for i, place in aligned(steps, len(trace.steps)):
-        left = right = ""
+        left = right = None
         if i is not None:
             change, words = original_words(i, places[i], steps)
             text = trace.steps[i]
@@ -145,25 +135,23 @@ def step_rows(perturbed: Perturbed, found: Found) -> list[tuple[str, str]]:
         rows.append((left, right))
     if not steps:
         none = "no thought" if trace.kind == "short" else "an empty thought"
-        rows.insert(0, ("" if trace.steps else cell("kept", none, ""), cell("kept", none, "")))
+        empty = cell("kept", none, Markup())
+        rows.insert(0, (None if trace.steps else empty, empty))
     return rows
 
 
-def solution_row(perturbed: Perturbed, found: Found) -> tuple[str, str]:
+def solution_row(perturbed: Perturbed, found: Found) -> tuple[Markup, Markup]:
     before, after = difference(perturbed.trace.solution, perturbed.solution)
     same = perturbed.solution == perturbed.trace.solution
     words = ("kept", "solution, as it was") if same else ("edited", "solution, edited")
     return cell(*words, mark(before, found, "del")), cell(*words, mark(after, found, "ins"))
 
 
-def hits(perturbed: Perturbed, find: str, found: Found) -> str:
-    """How often each side contains the search text, as a sentence; empty without a search."""
-    if not found:
-        return ""
+def hits(perturbed: Perturbed, found: re.Pattern[str]) -> list[int]:
+    """How often each side contains the search text."""
     trace = perturbed.trace
     sides = ((*trace.steps, trace.solution), (*(s.text for s in perturbed.steps), perturbed.solution))
-    left, right = (sum(len(found.findall(text)) for text in side) for side in sides)
-    return f"<p>“{escape(find)}” found {left} times in the original, {right} times in the result.</p>"
+    return [sum(len(found.findall(text)) for text in side) for side in sides]
 
 
 def original(trace: Trace) -> Perturbed:
@@ -177,38 +165,32 @@ def untouched(trace: Trace, tokens: Tokens | None) -> dict[str, float]:
     return measure([original(trace)], tokens).iloc[0].to_dict()
 
 
-def facts(perturbed: Perturbed, tokens: Tokens | None) -> str:
-    """Counts before and after, and how much structure and content is left."""
+def facts(perturbed: Perturbed, tokens: Tokens | None) -> list[tuple[str, str]]:
+    """Counts before and after, and how much structure and content is left: names and values."""
     before, after = untouched(perturbed.trace, tokens), measure([perturbed], tokens).iloc[0].to_dict()
-    lines = [
-        f"{name} <b>{before[name]:.0f} → {after[name]:.0f}</b>"
-        for name in ("steps", "tokens", "characters", "keywords")
-        if name in after
-    ]
+    counted = [name for name in ("steps", "tokens", "characters", "keywords") if name in after]
     shares = {"consistency": "structural consistency", "kept": "kept word for word", "foreign": "foreign"}
-    lines += [f"{words} <b>{percent(after[name])}</b>" for name, words in shares.items()]
-    lines.append(f"digits changed <b>{percent(after['digits_changed'])}</b>")
-    return f'<ul class="trace-facts">{"".join(f"<li>{line}</li>" for line in lines)}</ul>'
+    shares |= {"digits_changed": "digits changed"}
+    return [
+        *((name, f"{before[name]:.0f} → {after[name]:.0f}") for name in counted),
+        *((words, percent(after[name])) for name, words in shares.items()),
+    ]
 
 
 def percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.0f}%"
 
 
-def key(perturbed: Perturbed) -> str:
+def key(perturbed: Perturbed) -> Markup:
     """The meaning of colours and marks, with the number of steps for each."""
     counts = Counter(s.change for s in perturbed.steps)
     counts["deleted"] = len(set(range(len(perturbed.trace.steps))) - set(places_of(perturbed.steps)))
-    entries = "".join(
-        f'<span class="trace-{change}"><b>{MARKS[change]}</b> {counts[change]} {words}</span> '
-        for change, words in MEANING.items()
-        if counts[change]
-    )
-    return f'<p class="trace-key">{entries}</p>'
+    there = (change for change in MEANING if counts[change])
+    return PARTS.key([(change, MARKS[change], counts[change], MEANING[change]) for change in there])
 
 
-def overview(perturbed: Perturbed) -> str:
-    """The steps as lines from their place in the original (top) to that in the result (bottom)."""
+def overview(perturbed: Perturbed) -> list[tuple[str, str]]:
+    """The steps as lines (SVG paths, by change) from their place in the original to that in the result."""
     n, m = len(perturbed.trace.steps), len(perturbed.steps)
     lines = defaultdict(list)
     for place, step in enumerate(perturbed.steps):
@@ -217,7 +199,4 @@ def overview(perturbed: Perturbed) -> str:
         lines[step.change].append(f"M{start}L{x:.4f} 1")
     gone = set(range(n)) - set(places_of(perturbed.steps))
     lines["deleted"] += [f"M{(i + 0.5) / n:.4f} 0v.2" for i in sorted(gone)]
-    paths = "".join(f'<path class="map-{change}" d="{"".join(d)}"/>' for change, d in lines.items() if d)
-    named = 'role="img" aria-label="where each step of the original went"'
-    picture = f'<svg viewBox="0 0 1 1" preserveAspectRatio="none" {named}>{paths}</svg>'
-    return f'<div class="trace-map"><div><span>original</span><span>result</span></div>{picture}</div>'
+    return [(change, "".join(d)) for change, d in lines.items() if d]
