@@ -73,7 +73,7 @@ def make_arm(traces: Mapping[str, Sequence[Trace]], arm: str, seed: int) -> Iter
             raise ValueError(f"the arm {arm!r} takes a part of its source, and no trace is of that part")
     if source and not any(applicable(arm, trace, source) for trace in source):
         perturb(source[0], arm, seed, source)  # says why, if the arm knows
-        raise ValueError(f"the arm {arm!r} changes none of these traces: training on it would be `correct`")
+        raise ValueError(f"the arm {arm!r} changes none of these traces: leave it out, it would be `correct`")
     return (perturb(trace, arm, seed, source) for trace in source)
 
 

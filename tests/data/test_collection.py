@@ -192,7 +192,8 @@ def test_what_is_written_is_read_back_and_made_into_arms(tmp_path):
     assert json.loads((tmp_path / "card.json").read_text()) == card(collected)
     lines = [json.loads(line) for line in (tmp_path / "aside.jsonl").read_text().splitlines()]
     assert Counter(line["reason"] for line in lines) == card(collected)["set aside"]
-    assert set(write_arms(read, ARMS, 0, tmp_path / "arms").values()) == {5}
+    arms = [arm for arm in ARMS if not arm.startswith("digits")]  # these thoughts have none
+    assert set(write_arms(read, arms, 0, tmp_path / "arms").values()) == {5}
     assert not list(tmp_path.glob(".*"))
 
 
