@@ -1,0 +1,76 @@
+"""The family of puzzles in words through all notebooks, with a tiny model."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from helpers.data.traces import read_traces
+from helpers.puzzles import islanders
+from helpers.workflow import recipe
+from tests.support import tiny
+from tests.workflow.test_recipes_chain import NOTEBOOKS, ROOT, run_all
+
+CONDITIONS = ["base", "correct", "wrong", "short", "names-50", "verdicts-50", "keywords-100", "shuffle-67"]
+RECIPE = {
+    "about": "islanders in miniature",
+    "conditions": CONDITIONS,
+    "seeds": [0],
+    "base_model": "../model",
+    "conditions_per_job": 8,
+    "01_data_preparation": {"source": "islanders", "n_traces": 8, "n_problems": 4, "n_hard": 4,
+                            "n_validation": 4},
+    "02_perturbations": {"measured": 8},
+    "03_lora_training": {"batch_size": 4, "epochs": 1, "max_length": 512, "threads": 1},
+    "04_evaluation": {"benchmarks": ["islanders", "islanders-hard"], "max_new_tokens": 6, "threads": 1},
+    "05_analysis": {"benchmarks": ["islanders", "islanders-hard"]},
+}  # fmt: skip
+
+
+def house(folder: Path, **changes: object) -> Path:
+    shutil.copytree(NOTEBOOKS, folder / "notebooks")
+    (folder / "helpers").symlink_to(ROOT / "helpers")
+    (folder / "base_model").symlink_to(ROOT / "base_model")  # its tokenizer counts notebook 02's tokens
+    traces = islanders.correct_traces("train", 8, seed=0)
+    tiny.qwen(folder / "model", [text for trace in traces for text in (trace.problem, *trace.steps)])
+    (folder / "notebooks" / "recipes" / "words.yaml").write_text(yaml.safe_dump(RECIPE | changes))
+    return folder
+
+
+def test_puzzles_in_words_run_from_the_first_notebook_to_the_report(tmp_path):
+    folder = house(tmp_path / "house")
+    found, out = recipe.load("words", folder / "notebooks"), folder / "outputs" / "words"
+    run_all(found, folder, out)
+    assert {t.source for t in read_traces(out / "traces" / "correct.parquet")} == {"islanders"}
+    grid = pd.read_csv(out / "results" / "grid.csv")
+    assert set(grid.benchmark) == {"islanders", "islanders-hard"} and set(grid.condition) == set(CONDITIONS)
+    judged = json.loads((out / "results" / "claims.json").read_text())
+    verdicts = {c["id"]: c["verdict"] for c in judged if c["benchmark"] == "islanders"}
+    assert verdicts["verdicts-50-equals-correct"] != "not run" and "digits-50-equals-correct" not in verdicts
+    report = (out / "results" / "report.html").read_text()
+    assert "wrong verdicts, half of them, are harmless" in report and "notebook 07" not in report
+    explorer = (out / "results" / "explorer.html").read_text()
+    assert "names-50" in explorer and "verdicts-100" in explorer and "digits-50" not in explorer
+
+
+def test_the_chain_plans_the_benchmarks_of_the_family(tmp_path):
+    folder = house(tmp_path / "house")
+    command = [sys.executable, "-m", "snakemake", "all", "--snakefile", "notebooks/Snakefile", "--dry-run",
+               "--cores", "1", "--config", "recipe=words"]  # fmt: skip
+    made = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    planned = made.stdout + made.stderr
+    assert made.returncode == 0, planned[-3000:]
+    assert "benchmarks/islanders-hard.parquet" in planned and "benchmarks/countdown" not in planned
+
+
+def test_an_arm_that_does_nothing_to_words_stops_before_anything_is_trained(tmp_path):
+    folder = house(tmp_path / "house", conditions=["base", "correct", "digits-50"])
+    found, out = recipe.load("words", folder / "notebooks"), folder / "outputs" / "words"
+    with pytest.raises(ValueError, match="'digits-50' changes none of these traces"):
+        run_all(found, folder, out)
+    assert (out / "arms").exists() and not (out / "adapters").exists()
