@@ -22,6 +22,13 @@ LONGEST = 400  # characters of an answer; five islanders need a third of it
 SAYS = re.compile(r"([A-Z][a-z]+) says: ([^.:]+)\.")
 TYPESET = re.compile(r"\\(?:text[a-z]*|mathrm|mbox|quad|[ ,;!])?|[{}$~]")
 IS = r"([A-Z][a-z]+) is (not )?a (knight|knave)"
+NAME = "(?!knight|knave)[a-z]+"
+NAMES = f"(?P<names>{NAME}(?:(?:,? and |, ?){NAME})"
+SINGLE = re.compile(rf"\b({NAME}) ?(?:is|[:=(-])? ?(not )?(?:an? |the )?\b(knight|knave)\b", re.IGNORECASE)
+SEVERAL = (
+    re.compile(rf"\b(?P<kind>knight|knave)s? ?: ?{NAMES}*)", re.IGNORECASE),
+    re.compile(rf"\b{NAMES}+) are (?:both |all )?(?P<kind>knight|knave)s", re.IGNORECASE),
+)
 BOTH = r"([A-Z][a-z]+) and ([A-Z][a-z]+)"
 FORMS = {
     "is": re.compile(IS),
@@ -128,9 +135,16 @@ def claims_of(statement: Statement, place: dict[str, int]) -> tuple:
 
 
 def answer_of(text: str) -> dict[str, bool]:
-    """The kinds that an answer names, by islander; empty if it contradicts itself or is too long."""
+    """The kinds that an answer names, by islander; empty if it contradicts itself or is too long.
+
+    Read, in upper or lower case: "Ben is a knight", "Ben: knight", "Ben is not a knave", "Ben and Ida are
+    knaves", "Knights: Ben, Ida".
+    """
     plain = " ".join(TYPESET.sub(" ", text).split()) if len(text) <= LONGEST else ""
-    named = [claim(*match.groups()) for match in re.finditer(IS, plain)]
+    named = [claim(name.capitalize(), no, kind.lower()) for name, no, kind in SINGLE.findall(plain)]
+    for names, kind in [m.group("names", "kind") for form in SEVERAL for m in form.finditer(plain)]:
+        listed = re.findall("[a-z]+", re.sub(r"\b(?:and|both|all|none|nobody)\b", " ", names.lower()))
+        named += [claim(name.capitalize(), None, kind.lower()) for name in listed]
     return dict(named) if len({name for name, _ in named}) == len(set(named)) else {}
 
 

@@ -174,6 +174,12 @@ PAIR = "Knights tell the truth, knaves lie. Ben says: Ida is a knave. Ida says: 
         "\\text{Ben is a knight and Ida is not a knight}",
         "Ben is a knave;\\ Ida is a knight",  # both fit
         "\\text{Ben is a knight}, \\text{Ida is a knave}",
+        "Ben: knight, Ida: knave",
+        "Ben = Knight; IDA = Knave",
+        "Ben (knight), Ida (knave)",
+        "ben is a knight and ida is a knave",
+        "Knights: Ben. Knaves: Ida",
+        "knave: Ida, knight: Ben",
     ],
 )
 def test_an_answer_names_everyone_in_any_order(answer):
@@ -190,6 +196,10 @@ def test_an_answer_names_everyone_in_any_order(answer):
         "knight, knave",
         "Ben is a knight, Ida is a knave, Ida is a knight",
         "Ben is a knight, Ida is a knave, Leo is a knave",
+        "Ben and Ida are knaves",
+        "Knights: Ben, Ida",
+        "Knights: none. Knaves: Ben and Ida",
+        "knight knave",
         "Ben is a knight, Ida is a knave" + " and so on" * 1_000_000,
     ],
     ids=lambda answer: answer[:50],
