@@ -5,6 +5,7 @@ exam(countdown_skills, answer, seed=1)       # {"dictation": 0.99, ...}: share o
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from types import ModuleType
 
@@ -54,6 +55,11 @@ def marked_lines(expected: str, got: str, leads: tuple[str, ...]) -> list[bool]:
 
 def model_card(record: dict, about: str) -> str:
     """The model's README: what it is and does, how it was trained, what it scores (its training record)."""
+    words = (
+        f"A Qwen2 model of {record['parameters']:,} parameters, trained from nothing on synthetic text by "
+        f"`notebooks/A1_base_model.ipynb`. It stands in for an instruct model: {about}. "
+        "It has never seen a search."
+    )
     marks = "\n".join(f"| {skill} | {mark:.2%} |" for skill, mark in record["exam"].items())
     phases = "\n".join(
         f"| {p['phase']} | {p['steps']} | {p['learning_rate']} | {p['log'][-1]['tokens']:,} "
@@ -67,11 +73,9 @@ tags: [qwen2, chain-of-thought]
 ---
 # Laptop base model
 
-A Qwen2 model of {record["parameters"]:,} parameters, trained from nothing on synthetic text by
-`notebooks/A1_base_model.ipynb`. It stands in for an instruct model: {about}.
-It has never seen a search.
+{textwrap.fill(words, 110)}
 
-Two phases, seed {record["seed"]}, the whole log in `training_log.json`:
+{len(record["phases"])} phases, seed {record["seed"]}, the whole log in `training_log.json`:
 
 | phase | steps | learning rate | tokens | last loss |
 |---|---|---|---|---|
