@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import conditions
-from helpers.perturbations.arms import ARMS
+from helpers.perturbations.arms import ARMS, PARTS
 from helpers.workflow import provenance, recipe
 from tests.support.notebooks import write_notebook
 
@@ -152,7 +152,7 @@ def test_a_base_of_each_size_is_evaluated_once_and_never_trained(tmp_path):
 
 @given(st.text(min_size=1))
 def test_any_other_text_is_refused_in_one_line(text):
-    if text != "base" and text.partition(".")[0] not in ARMS and "-" not in text:
+    if text != "base" and text.partition(".")[0] not in (*ARMS, *PARTS) and "-" not in text:
         with pytest.raises(ValueError) as error:
             recipe.check_condition(text)
         assert len(str(error.value).splitlines()) == 1
