@@ -98,13 +98,9 @@ def verdict(rule: str, interval: tuple[float, float], interval90: tuple[float, f
 
 def difference(claim: dict, over: Mapping[str, float], solved: Answers) -> Difference:
     """A claim's weighted sum of accuracies; what runs named in its `apart` add is independent of the rest."""
-    apart = [condition.partition("/")[0] in claim.get("apart", ()) for condition in over]
-    parts = [
-        {c: w for (c, w), there in zip(over.items(), apart, strict=True) if there == side}
-        for side in set(apart)
-    ]
-    first, *others = (contrast(solved, part) for part in parts)
-    return first.plus(*others) if others else first
+    apart = {c: w for c, w in over.items() if c.partition("/")[0] in claim.get("apart", ())}
+    rest = contrast(solved, {c: w for c, w in over.items() if c not in apart})
+    return rest.plus(contrast(solved, apart)) if apart else rest
 
 
 def paper_contrast(weights: Mapping[str, float], paper: pd.DataFrame) -> Difference:

@@ -9,7 +9,6 @@ Conditions are compared on the same problems, seed by seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -63,9 +62,7 @@ def read_scores(
     return scores[scores.benchmark.isin(benchmarks)], missing
 
 
-def scores_of_runs(
-    outputs: str | Path, names: Iterable[str], benchmarks: Sequence[str]
-) -> dict[str, pd.DataFrame]:
+def scores_of_runs(outputs: str | Path, names: list[str], benchmarks: list[str]) -> dict[str, pd.DataFrame]:
     """All scores of several runs on these benchmarks, by run; a run without any is left out.
 
     A run NAME is read from outputs/NAME or, if that has no scores, from outputs/reference/NAME.
@@ -75,8 +72,9 @@ def scores_of_runs(
         for folder in (Path(outputs, name), Path(outputs, "reference", name)):
             paths = [*folder.glob("scores.parquet"), *sorted(folder.glob("scores/*.parquet"))]
             tables = [table[table.benchmark.isin(benchmarks)] for table in map(scores_of, paths)]
-            if name not in found and any(map(len, tables)):
+            if any(map(len, tables)):
                 found[name] = pd.concat(tables, ignore_index=True)
+                break
     return found
 
 

@@ -23,6 +23,7 @@ from helpers.puzzles.countdown import (
     LOWEST,
     MAX_TARGET,
     NEW_PAIR,
+    REFLECTION_RATE,
     REFLECTIONS,
     Numbers,
     Try,
@@ -32,13 +33,12 @@ from helpers.puzzles.countdown import (
     opening,
     problem_text,
     problems,
-    reflection,
-    solution_text,
     step_text,
     tries,
 )
 from helpers.puzzles.expressions import is_correct as is_correct
 from helpers.puzzles.expressions import shape as shape
+from helpers.puzzles.shared import reflection, solution_text
 
 # Shares of the tokens, not of the documents: short documents would otherwise be starved. The first
 # phase teaches everything; the second, with more hits and hardly a direct answer, makes it reliable.
@@ -71,7 +71,7 @@ def carry_out(attempts: list[Try], target: int, rng: random.Random, lead: tuple[
     steps = list(lead)
     for i, attempt in enumerate(attempts):
         first, results = attempt.first, attempt.results
-        opens = "" if i == 0 else f"{NEW_PAIR} " if rng.random() < 0.2 else reflection(rng)
+        opens = "" if i == 0 else f"{NEW_PAIR} " if rng.random() < 0.2 else reflection(rng, REFLECTION_RATE)
         steps.append(opens + step_text(attempt, target, first, results))
         if target in results:
             return render(steps, solution_text(expression(attempt, results.index(target), first)))

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from helpers.data.traces import render
 from helpers.puzzles import islanders
 from helpers.puzzles.islanders import CONTRADICTION, NEW_CASE, NO_FURTHER, REFLECTIONS, Said, is_a
+from helpers.puzzles.shared import reflection, solution_text, split_by_hash
 from helpers.puzzles.statements import is_correct as is_correct
 from helpers.puzzles.statements import shape as shape
 
@@ -41,7 +42,7 @@ def solvable(rng: random.Random) -> Said:
     """A random problem of the train split with one solution."""
     while True:
         said = islanders.random_problem(rng)
-        if len(islanders.solutions(said)) == 1 and islanders.split_of(islanders.structure(said)) == "train":
+        if len(islanders.solutions(said)) == 1 and split_by_hash(islanders.structure(said)) == "train":
             return said
 
 
@@ -85,10 +86,10 @@ def cases(rng: random.Random, hits: float) -> tuple[str, str]:
         steps.append(f"{lead}Assume {is_a({name: knight})[0]}.")
         order, sentences, kinds = worked(said, {name: knight}, rng)
         asked.append(f"Assume {is_a({name: knight})[0]}: {', '.join(order) or 'nobody'}.")
-        steps += [islanders.reflection(rng) + sentence for sentence in sentences]
+        steps += [reflection(rng, islanders.REFLECTION_RATE) + sentence for sentence in sentences]
         if kinds:
             break
-    end = islanders.solution_text({name: kinds[name] for name in said}) if kinds else NONE_FITS
+    end = solution_text(islanders.answer_text({name: kinds[name] for name in said})) if kinds else NONE_FITS
     return f"{islanders.problem_text(said)} {' '.join(asked)}", render(steps, end)
 
 
@@ -114,7 +115,7 @@ def worked(
 def direct(rng: random.Random) -> tuple[str, str]:
     """A problem and its answer, without a thought."""
     said = solvable(rng)
-    return islanders.problem_text(said), islanders.solution_text(islanders.solutions(said)[0])
+    return islanders.problem_text(said), solution_text(islanders.answer_text(islanders.solutions(said)[0]))
 
 
 def makers(rng: random.Random, phase: str) -> dict[str, Callable[[], tuple[str, str]]]:

@@ -16,7 +16,6 @@ Numbers are ascending and distinct, so no difference is negative or zero at the 
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import Counter
 from collections.abc import Collection
@@ -30,15 +29,16 @@ from helpers.data.words import in_words
 from helpers.puzzles.expressions import is_correct as is_correct
 from helpers.puzzles.expressions import shape as shape
 from helpers.puzzles.expressions import value
+from helpers.puzzles.shared import REFLECTIONS as REFLECTIONS
+from helpers.puzzles.shared import SPLITS as SPLITS
+from helpers.puzzles.shared import check_split, reflection, solution_text, split_by_hash
 
 LOWEST, HIGHEST, MAX_TARGET = 2, 22, 200
 MAX_DEPTH = 9
 HARD_DEPTHS = (6, 7, 8, 9)
-REFLECTIONS = ("Wait.", "Hmm.", "But go on.", "However, go on.")
 REFLECTION_RATE = 0.75  # of steps after the first that do not start a new pair
 NEW_PAIR = "Alternatively, a new pair."
 NEW_PAIR_AT = (4, 7)
-SPLITS = ("train", "validation", "test")
 
 Numbers = tuple[int, int, int]
 Problem = tuple[Numbers, int]
@@ -119,14 +119,9 @@ def try_text(attempt: Try, first: int, results: tuple[int, ...]) -> str:
     return f"{attempt.x}{attempt.op}{attempt.y}={first}. With {attempt.z}: {listed}."
 
 
-def reflection(rng: random.Random) -> str:
-    """A reflection and a space, or nothing."""
-    return f"{rng.choice(REFLECTIONS)} " if rng.random() < REFLECTION_RATE else ""
-
-
 def lead(i: int, rng: random.Random) -> str:
     """The opening of the i-th step (from 1) of a systematic search."""
-    return f"{NEW_PAIR} " if i in NEW_PAIR_AT else reflection(rng) if i > 1 else ""
+    return f"{NEW_PAIR} " if i in NEW_PAIR_AT else reflection(rng, REFLECTION_RATE) if i > 1 else ""
 
 
 def step_text(attempt: Try, target: int, first: int, results: tuple[int, ...]) -> str:
@@ -135,10 +130,6 @@ def step_text(attempt: Try, target: int, first: int, results: tuple[int, ...]) -
     if target in results:
         verdict = f"Yes, {second_operation(first, attempt.z, results.index(target), str(first))}={target}."
     return f"{try_text(attempt, first, results)} {verdict}"
-
-
-def solution_text(answer: str) -> str:
-    return f"The answer is \\boxed{{{answer}}}."
 
 
 def solve(numbers: Numbers, target: int, rng: random.Random) -> tuple[tuple[str, ...], str]:
@@ -186,15 +177,13 @@ def slips(number: int) -> list[int]:
 
 
 def split_of(numbers: Numbers) -> str:
-    """The split of a set of numbers: 70% train, 5% validation, 25% test, by hash."""
-    bucket = hashlib.sha256(repr(tuple(sorted(numbers))).encode()).digest()[0] / 256
-    return "train" if bucket < 0.7 else "validation" if bucket < 0.75 else "test"
+    """The split of a set of numbers."""
+    return split_by_hash(tuple(sorted(numbers)))
 
 
 def number_sets(split: str, highest: int = HIGHEST) -> list[Numbers]:
     """All ascending sets of three numbers up to `highest` that belong to a split."""
-    if split not in SPLITS:
-        raise ValueError(f"no split {split!r}: choose one of {', '.join(SPLITS)}")
+    check_split(split)
     return [s for s in combinations(range(LOWEST, highest + 1), 3) if split_of(s) == split]
 
 

@@ -18,7 +18,6 @@ reflection is a sentence of its own. A problem's depth is the number of the firs
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import random
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -27,6 +26,8 @@ from itertools import islice, product
 import pyarrow as pa
 
 from helpers.data.traces import Trace
+from helpers.puzzles.shared import REFLECTIONS as REFLECTIONS
+from helpers.puzzles.shared import check_split, reflection, solution_text, split_by_hash
 from helpers.puzzles.statements import Kinds, Statement, fits, holds, kind, parse, statement_text, structure
 from helpers.puzzles.statements import is_correct as is_correct
 from helpers.puzzles.statements import shape as shape
@@ -37,11 +38,9 @@ MAX_DEPTH = 4
 HARD_DEPTHS = (3, 4)
 MAX_SLIP = 10  # sentences in which a wrong trace may slip
 PREFACE, QUESTION = "Knights tell the truth, knaves lie.", "Who is what?"
-REFLECTIONS = ("Wait.", "Hmm.", "But go on.", "However, go on.")
 REFLECTION_RATE = 0.5  # of the sentences that follow from somebody's words
 NEW_CASE = "Alternatively, a new case."
 FITS, CONTRADICTION, NO_FURTHER = "That fits.", "Contradiction.", "Nothing else follows."
-SPLITS = ("train", "validation", "test")
 
 Said = dict[str, str]  # an islander's words by name, in the order of the problem
 Problem = tuple[tuple[str, str], ...]  # the same, hashable
@@ -64,13 +63,8 @@ def opening(said: Said) -> str:
     return f"Let me find out what {listed(list(said))} are."
 
 
-def solution_text(kinds: Kinds) -> str:
-    return f"The answer is \\boxed{{{', '.join(is_a(kinds))}}}."
-
-
-def reflection(rng: random.Random) -> str:
-    """A reflection and a space, or nothing."""
-    return f"{rng.choice(REFLECTIONS)} " if rng.random() < REFLECTION_RATE else ""
+def answer_text(kinds: Kinds) -> str:
+    return ", ".join(is_a(kinds))
 
 
 def solutions(said: Said) -> list[dict[str, bool]]:
@@ -147,8 +141,7 @@ def solve(said: Said, rng: random.Random, slip: int | None = None) -> tuple[list
         lead = f"{NEW_CASE} " if number > 1 else ""
         steps.append(f"{lead}Assume {is_a(assumed)[0]}.")
         sentences, kinds = case(said, assumed, slips)
-        for sentence in sentences:
-            steps.append(reflection(rng) + sentence)
+        steps += [reflection(rng, REFLECTION_RATE) + sentence for sentence in sentences]
         if kinds:
             return steps, kinds, number
     raise ValueError(f"no case fits: {problem_text(said)}")
@@ -166,12 +159,6 @@ def search(problem: Problem) -> list[dict]:
 def depth(said: Said) -> int | None:
     """The number of the first case in which all fits, or None."""
     return next((i for i, assumed in enumerate(cases(said), 1) if case(said, assumed, [])[1]), None)
-
-
-def split_of(form: tuple) -> str:
-    """The split of all problems with this `structure`: 70% train, 5% validation, 25% test, by hash."""
-    bucket = hashlib.sha256(repr(form).encode()).digest()[0] / 256
-    return "train" if bucket < 0.7 else "validation" if bucket < 0.75 else "test"
 
 
 def random_problem(rng: random.Random, names: Sequence[str] = ()) -> Said:
@@ -198,15 +185,14 @@ def problems(
 
     No two of them, and none of these and `exclude`, are renamings of each other.
     """
-    if split not in SPLITS:
-        raise ValueError(f"no split {split!r}: choose one of {', '.join(SPLITS)}")
+    check_split(split)
     rng = random.Random(f"{seed}:{split}:{depths}")
     wanted = {d: n // len(depths) + (i < n % len(depths)) for i, d in enumerate(depths)}
     seen, chosen = {structure(dict(problem)) for problem in exclude}, []
     while any(wanted.values()):
         said = random_problem(rng)
         found = depth(said) if len(solutions(said)) == 1 else None
-        if not wanted.get(found) or (form := structure(said)) in seen or split_of(form) != split:
+        if not wanted.get(found) or (form := structure(said)) in seen or split_by_hash(form) != split:
             continue
         wanted[found] -= 1
         seen.add(form)
@@ -236,19 +222,19 @@ def wrong_traces(split: str, n: int, seed: int) -> list[Trace]:
                 steps, kinds, number = solve(said, rng, slip)
                 if number <= MAX_DEPTH and believed[number] * MAX_DEPTH < n and not fits(said, kinds):
                     found.setdefault(number, (steps, kinds))
-        if found and len(made) < n:
+        if found:
             number = min(found, key=lambda d: believed[d])
             believed[number] += 1
             made.append(trace(f"islanders-{split}-wrong-{len(made)}", said, *found[number], "wrong"))
-    if len(made) < n:
-        raise ValueError(f"the {split} split gave {len(made)} wrong traces, {n} were asked for")
-    return made
+        if len(made) == n:
+            return made
+    raise ValueError(f"the {split} split gave {len(made)} wrong traces, {n} were asked for")
 
 
 def trace(name: str, said: Said, steps: list[str], kinds: Kinds, kind: str) -> Trace:
     """A trace of the solver; its answer is the right one."""
-    answer = ", ".join(is_a(solutions(said)[0]))
-    return Trace(name, problem_text(said), tuple(steps), solution_text(kinds), answer, "islanders", kind)
+    solution, answer = solution_text(answer_text(kinds)), answer_text(solutions(said)[0])
+    return Trace(name, problem_text(said), tuple(steps), solution, answer, "islanders", kind)
 
 
 def benchmark(name: str, chosen: list[Problem]) -> pa.Table:
@@ -258,7 +244,7 @@ def benchmark(name: str, chosen: list[Problem]) -> pa.Table:
             {
                 "id": f"{name}-{i}",
                 "problem": problem_text(said),
-                "answer": ", ".join(is_a(solutions(said)[0])),
+                "answer": answer_text(solutions(said)[0]),
                 "depth": depth(said),
             }
             for i, said in enumerate(map(dict, chosen))

@@ -161,9 +161,7 @@ def headline(reference: Path) -> str:
             problems, seeds = int(grid.problems.iloc[0]), int(differences.seeds.min())
             students.append(f"{student} ({problems} problems, {seeds} seed{'s' if seeds > 1 else ''})")
             columns.append(column(grid, differences))
-    paper = {arm: number(value) for arm, value in grid.set_index("condition").paper_accuracy.items()}
-    costs = differences.set_index("condition").paper_difference
-    columns.append(paper | {arm: number(value, "+.1f") for arm, value in costs.items() if arm != "base"})
+    columns.append(paper_column(grid, differences))  # the same in every run that has these arms
     lines = [
         "Accuracy in percent, then the points that perturbed traces cost, with 95% intervals:",
         "",
@@ -173,6 +171,14 @@ def headline(reference: Path) -> str:
     for arm, words in HEADLINE.items():
         lines.append(f"| {words} | `{arm}` | {' | '.join(cells[arm] for cells in columns)} |")
     return "\n".join(lines)
+
+
+def paper_column(grid: pd.DataFrame, differences: pd.DataFrame) -> dict[str, str]:
+    """The paper's cells by condition, as in `column`."""
+    reached = grid.set_index("condition").paper_accuracy
+    costs = differences.set_index("condition").paper_difference.drop("base")
+    cells = {arm: number(value, "+.1f") for arm, value in costs.items()}
+    return cells | {arm: number(value) for arm, value in reached[["base", "correct"]].items()}
 
 
 def column(grid: pd.DataFrame, differences: pd.DataFrame) -> dict[str, str]:
