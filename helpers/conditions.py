@@ -3,9 +3,11 @@
     parse("shuffle-67.n500.7b")          # Condition(arm="shuffle-67", method="", traces=500, size="7b")
     parse("shuffle-67").family, parse("shuffle-67").fraction     # "shuffle", 2/3
     run_of("correct.full", 0), split_run("correct.full.s0")      # "correct.full.s0", ("correct.full", 0)
+    parse("shuffle-67.rl64").reward, start_of("shuffle-67.rl64")  # "rl", "shuffle-67"
 
-A condition is an arm and, after dots, a method, a number of traces and a model size. `base` is the
-untouched model, `base.7b` that of another size. A condition with a seed is a run; it names its files.
+A condition is an arm and, after dots, a method, a number of traces, a model size and a reward, with which
+reinforcement learning goes on from the same condition without it. `base` is the untouched model, `base.7b`
+that of another size. A condition with a seed is a run; it names its files.
 """
 
 from __future__ import annotations
@@ -17,23 +19,34 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 METHODS = ("lora", "qlora", "full")
-KINDS = {"method": "|".join(METHODS), "traces": "n[1-9][0-9]*", "size": "[1-9][0-9]*[mb]"}
+REWARDS = ("rl", "rlsp", "t1")
+KINDS = {
+    "method": "|".join(METHODS),
+    "traces": "n[1-9][0-9]*",
+    "size": "[1-9][0-9]*[mb]",
+    "reward": f"({'|'.join(REWARDS)})([1-9][0-9]*)?",
+}
 THIRDS = {33: 1 / 3, 67: 2 / 3}
 MoreSeeds = Mapping[str, Sequence[int]] | None  # of single conditions, in addition to everyone's seeds
 
 
 @dataclass(frozen=True)
 class Condition:
-    """An arm, and what differs from the recipe's usual method ("": as usual), traces (0: all) and size."""
+    """An arm, and what differs from the recipe's usual method ("": as usual), traces (0: all) and size.
+
+    `reward` is that of a reinforcement ("": none), with `group` responses to each problem (0: as usual).
+    """
 
     arm: str
     method: str = ""
     traces: int = 0
     size: str = ""
+    reward: str = ""
+    group: int = 0
 
     @property
     def is_base(self) -> bool:
-        return self.arm == "base"
+        return self.arm == "base" and not self.reward
 
     @property
     def family(self) -> str:
@@ -60,12 +73,18 @@ def parse(name: str) -> Condition:
     for part in parts:
         kind = next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, part)), None)
         if kind is None:
-            raise ValueError(f"{name!r}: unknown method {part!r}{nearest(part, METHODS)}")
+            raise ValueError(f"{name!r}: unknown method {part!r}{nearest(part, [*METHODS, *REWARDS])}")
         if kind in found:
             raise ValueError(f"{name!r}: {found[kind]!r} and {part!r} are one {kind} too many")
         found[kind] = part
     traces = int(found.get("traces", "n0")[1:])
-    return Condition(arm, found.get("method", ""), traces, found.get("size", ""))
+    reward, group = re.fullmatch(KINDS["reward"], found["reward"]).groups() if "reward" in found else ("", 0)
+    return Condition(arm, found.get("method", ""), traces, found.get("size", ""), reward, int(group or 0))
+
+
+def start_of(name: str) -> str:
+    """The condition that a reinforced one goes on from: its name without the reward."""
+    return ".".join(part for part in name.split(".") if not re.fullmatch(KINDS["reward"], part))
 
 
 def run_of(condition: str, seed: int) -> str:

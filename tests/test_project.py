@@ -33,6 +33,8 @@ FOLDERS = {
     "05": {"analysis"},
     "06": {"analysis"},
     "07": {"analysis"},
+    "08": {"extensions", "evaluation", "training", "analysis"},
+    "09": {"extensions", "training"},
     "A1": {"base_model", "training", "evaluation"},  # its exam needs responses
     "A2": {"data"},
 }

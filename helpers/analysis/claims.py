@@ -41,11 +41,11 @@ PAPER_NUMBERS = ("paper_difference", "paper_low", "paper_high", "paper_low90", "
 def read_claims(path: str | Path = REGISTERED) -> dict:
     """The registered benchmark, margin (points) and claims; ValueError names a claim with an unknown rule.
 
-    `claims` are the paper's, judged on one run, `islanders` the same for puzzles in words; `why` has those
-    about the costs of content, on several runs.
+    `claims` are the paper's, judged on one run, `islanders` the same for puzzles in words, `reinforcement`
+    those about it; `why` has those about the costs of content, on several runs.
     """
-    registered = {"islanders": [], "why": []} | yaml.safe_load(Path(path).read_text())
-    for claim in [*registered["claims"], *registered["islanders"], *registered["why"]]:
+    registered = {"islanders": [], "reinforcement": [], "why": []} | yaml.safe_load(Path(path).read_text())
+    for claim in (claim for found in registered.values() if isinstance(found, list) for claim in found):
         if claim["rule"] not in RULES:
             raise ValueError(
                 f"{path}: {claim['id']} has the rule {claim['rule']!r}, not one of {', '.join(RULES)}"
@@ -73,8 +73,14 @@ def weights(claim: dict, consistency: Mapping[str, float] | None = None) -> dict
     if claim["rule"] == "rises":
         at = np.array([nan if consistency is None else consistency.get(c, nan) for c in left])
         return dict(zip(left, slope(at).tolist(), strict=True))
-    sizes = (1, 1) if claim.get("sum") else (len(left), len(claim["right"]))
-    return {c: 1 / sizes[0] for c in left} | {c: -1 / sizes[1] for c in claim["right"]}
+    right = claim.get("right", [])  # none: the left is compared with 0
+    sizes = (1, 1) if claim.get("sum") else (len(left), len(right))
+    return {c: 1 / sizes[0] for c in left} | {c: -1 / sizes[1] for c in right}
+
+
+def measures_of(claims: list[dict]) -> list[str]:
+    """The measures of responses, beside accuracy, that claims are about (see `tables.MEASURES`)."""
+    return list(dict.fromkeys(claim["measure"] for claim in claims if "measure" in claim))
 
 
 def verdict(rule: str, interval: tuple[float, float], interval90: tuple[float, float], margin: float) -> str:
@@ -129,15 +135,17 @@ def judge(
     margin: float,
     paper: pd.DataFrame | None = None,
     consistency: Mapping[str, float] | None = None,
+    measured: Mapping[str, Mapping[str, Answers]] | None = None,
 ) -> pd.DataFrame:
     """One row per benchmark and claim: verdict, rule, and the numbers (points), here and in the paper.
 
-    `missing` names conditions without scores or, where needed, without a structural consistency.
+    `measured` has, by measure, what `solved` is for accuracy; its points are hundredths. `missing` names
+    conditions without scores or, where needed, without a structural consistency.
     """
     rows, known = [], [] if consistency is None else consistency
     for benchmark in benchmarks:
-        present = solved[benchmark]
         for claim in claims:
+            present = (measured[claim["measure"]] if "measure" in claim else solved)[benchmark]
             over = weights(claim, consistency)
             lacking = [c for c in over if claim["rule"] == "rises" and c not in known]
             absent = [c for c in over if c not in present or c in lacking]

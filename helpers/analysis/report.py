@@ -74,13 +74,15 @@ def needs(missing: str) -> str:
 
 
 def answers(claims: list[dict]) -> list[dict]:
-    """The three parts of the question, each with a one-word answer, its claims, and how many of them hold.
+    """The parts of the question that a run's claims are about, each with a one-word answer and its claims.
 
     "Yes" and "no" need the same verdict on every claim that was run; anything else is "in part".
     """
     by_id, found = {c["id"]: c for c in claims}, []
     for question, asked in QUESTIONS.items():
         rows = [by_id[key] | {"short": short} for key, short in asked if key in by_id]
+        if not rows:
+            continue
         verdicts = {row["verdict"] for row in rows} - {NOT_RUN}
         words = {HOLDS: "Yes", FAILS: "No", UNDECIDED: "Undecided"}
         word = words[verdicts.pop()] if len(verdicts) == 1 else "In part" if verdicts else "Not run"
@@ -232,7 +234,7 @@ def training_curves(
         for seed in seeds_of(condition, seeds, more_seeds):
             path = Path(output_dir) / "adapters" / run_of(condition, seed) / "training.json"
             if path.exists():
-                logged = pd.DataFrame(json.loads(path.read_text())["loss"])
+                logged = pd.DataFrame(json.loads(path.read_text())["loss"], columns=["step", "loss"])
                 part = np.arange(len(logged)) * POINTS // max(len(logged), POINTS)
                 means = logged.groupby(part)[["step", "loss"]].mean()
                 rows += [{"condition": condition, "seed": seed, **row} for row in means.to_dict("records")]

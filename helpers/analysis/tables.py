@@ -9,6 +9,7 @@ Conditions are compared on the same problems, seed by seed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -22,6 +23,14 @@ from helpers.data.traces import read_table
 
 COLUMNS = ("condition", "seed", "benchmark", "problem_id", "correct", "finished", "tokens", "keywords")
 Answers = dict[str, pd.DataFrame]  # by condition, as returned by `answers`
+# What claims may be about beside accuracy, of each response; points are then hundredths.
+MEASURES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
+    "correct": lambda scores: scores.correct,
+    "tries": lambda scores: scores.tries,
+    "keywords_per_try": lambda scores: scores.keywords / scores.tries.clip(lower=1),
+    "reflects": lambda scores: scores.keywords > 0,
+    "right_after_128": lambda scores: scores.correct & (scores.tokens > 128),
+}
 FOUR_DECIMALS = ("p", "p_holm", "p_equivalence", "consistency", "loss")
 
 
@@ -93,27 +102,28 @@ def cells(scores: pd.DataFrame) -> list[tuple[str, str]]:
     return [p for p in product(scores.benchmark.unique(), scores.condition.unique()) if p in there]
 
 
-def answers(scores: pd.DataFrame, condition: str, benchmark: str) -> pd.DataFrame:
+def answers(scores: pd.DataFrame, condition: str, benchmark: str, measure: str = "correct") -> pd.DataFrame:
     """Which problems were solved: one row per seed, one column per problem, 0 and 1.
 
-    With several samples per problem, the share that is right.
+    With several samples per problem the share that is right, for another measure its mean.
     """
     rows = scores[(scores.condition == condition) & (scores.benchmark == benchmark)]
     sampled = "sample" in rows and rows["sample"].nunique() > 1
+    rows = rows.assign(value=MEASURES[measure](rows))
     if sampled:
-        rows = rows.groupby(["seed", "problem_id"], as_index=False)["correct"].mean()
-    table = rows.pivot(index="seed", columns="problem_id", values="correct")
+        rows = rows.groupby(["seed", "problem_id"], as_index=False)["value"].mean()
+    table = rows.pivot(index="seed", columns="problem_id", values="value")
     if table.isna().any(axis=None):
         raise ValueError(f"the seeds of {condition} have different {benchmark} problems: evaluate it again")
-    return table if sampled else table.astype(int)
+    return table.astype(float if sampled or measure != "correct" else int)
 
 
-def solved(scores: pd.DataFrame) -> dict[str, Answers]:
-    """The answers of every condition, by benchmark; ValueError where problems differ."""
+def solved(scores: pd.DataFrame, measure: str = "correct") -> dict[str, Answers]:
+    """The answers of every condition, or another measure, by benchmark; ValueError where problems differ."""
     found = {}
     for benchmark in scores.benchmark.unique():
         here = [c for b, c in cells(scores) if b == benchmark]
-        found[benchmark] = {c: answers(scores, c, benchmark) for c in here}
+        found[benchmark] = {c: answers(scores, c, benchmark, measure) for c in here}
         for condition, table in found[benchmark].items():
             if not table.columns.equals(found[benchmark][here[0]].columns):
                 raise ValueError(
@@ -138,7 +148,8 @@ def contrast(solved: Answers, weights: dict[str, float]) -> Difference:
         table = solved[condition]
         rows = [0] if parse(condition).is_base else table.index.get_indexer(seeds)
         values = values + weight * table.to_numpy()[rows]
-    return intervals.difference(values, reach=sum(map(abs, weights.values())) / 2)
+    most = max(1.0, *(float(np.abs(solved[c].to_numpy()).max()) for c in weights))  # 1 for accuracy
+    return intervals.difference(values, reach=most * sum(map(abs, weights.values())) / 2)
 
 
 def grid(scores: pd.DataFrame, solved: dict[str, Answers], paper: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -152,20 +163,11 @@ def grid(scores: pd.DataFrame, solved: dict[str, Answers], paper: pd.DataFrame |
         part = scores[(scores.benchmark == benchmark) & (scores.condition == condition)]
         correct = solved[benchmark][condition].to_numpy()
         low, high = intervals.accuracy_interval(correct)
-        rows.append(
-            {
-                "benchmark": benchmark,
-                "condition": condition,
-                "seeds": len(correct),
-                "problems": correct.shape[1],
-                "accuracy": 100 * correct.mean(),
-                "low": low,
-                "high": high,
-                "finished": 100 * part.finished.mean(),
-                "tokens": part.tokens.mean(),
-                "keywords": part.keywords.mean(),
-            }
-        )
+        names = {"benchmark": benchmark, "condition": condition}
+        counts = {"seeds": len(correct), "problems": correct.shape[1]}
+        means = {"finished": 100 * part.finished.mean(), "tokens": part.tokens.mean()}
+        means |= {"keywords": part.keywords.mean()}
+        rows.append({**names, **counts, "accuracy": 100 * correct.mean(), "low": low, "high": high, **means})
     return with_paper(pd.DataFrame(rows), "accuracy", paper)
 
 

@@ -243,7 +243,7 @@ def respond(
             loaded = (condition, seed, *models.load_condition(base_model, Path(adapters), condition, seed))
         model, tokenizer = loaded[2:]
         part = list(group)
-        texts = [prompt_text(tokenizer, r.prompt, r.system) for _, r in part]
+        texts = [prompt_text(tokenizer, r.prompt, r.system, r.shots) + r.opening for _, r in part]
         seeds = [r.sample_seed for _, r in part]
         for k, response in stream(model, tokenizer, texts, limit, batch_size, batch_tokens, heat, seeds):
             yield part[k][0], response

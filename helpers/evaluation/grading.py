@@ -18,6 +18,8 @@ import pyarrow as pa
 
 from helpers.answers.boxed import final_answer
 from helpers.answers.workers import grade
+from helpers.data.segmentation import paragraphs
+from helpers.data.traces import parse
 from helpers.data.words import count_keywords
 from helpers.evaluation import programs
 from helpers.evaluation.benchmarks import PUZZLES, family_of
@@ -42,7 +44,10 @@ def kind_of(benchmark: str) -> str:
 
 
 def score(generations: pa.Table, condition: str, seed: int) -> pa.Table:
-    """One row per response: condition, seed, benchmark, problem_id, status, counts."""
+    """One row per response: condition, seed, benchmark, problem_id, status, counts.
+
+    `tries` are the paragraphs of the thought, which in a puzzle are an opening and tries.
+    """
     rows = generations.to_pylist()
     verdicts = statuses(rows)
     scores = []
@@ -52,6 +57,7 @@ def score(generations: pa.Table, condition: str, seed: int) -> pa.Table:
             {"condition": condition, "seed": seed}
             | kept
             | {"status": verdict, "correct": verdict == "ok", "keywords": count_keywords(g["response"])}
+            | {"tries": len(paragraphs(parse(g["response"]).thought))}
         )
     return pa.Table.from_pylist(scores)
 

@@ -17,7 +17,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,10 @@ SYNC_EVERY = 2.0  # seconds between flushes to the disk
 
 @dataclass(frozen=True)
 class Request:
-    """One response to ask for. The model sees `prompt`; `key` stands for all that the response depends on."""
+    """One response to ask for. The model sees `prompt`; `key` stands for all that the response depends on.
+
+    `shots` are problems and responses that the model sees before, and the response goes on from `opening`.
+    """
 
     condition: str
     seed: int
@@ -50,6 +53,8 @@ class Request:
     problem: str
     answer: str
     tolerance: float
+    shots: tuple[tuple[str, str], ...] = ()
+    opening: str = ""
 
     @property
     def run(self) -> str:
@@ -100,6 +105,15 @@ def requests(
     return made
 
 
+def continued(
+    request: Request, shots: Sequence[tuple[str, str]] = (), opening: str = "", max_new_tokens: int = 0
+) -> Request:
+    """The request after other problems and responses, or going on from a response that has begun."""
+    limit = max_new_tokens or request.max_new_tokens
+    key = digest([request.key, list(shots), opening, limit], 12)
+    return replace(request, shots=tuple(shots), opening=opening, max_new_tokens=limit, key=key)
+
+
 def answer(
     conditions: Sequence[str],
     seed: int,
@@ -113,15 +127,18 @@ def answer(
 ) -> dict[str, Path]:
     """Have each condition answer every benchmark's problems; returns its tables below OUT/generations.
 
-    `name` is the engine's, `sampling` goes to `requests`. With `together` the engine gets all conditions at
-    once. Responses stored under the same plan are kept; a line per condition says what is left to ask for.
+    `name` is the engine's, `sampling` goes to `requests`, but a benchmark NAME-greedy is answered greedily.
+    With `together` the engine gets all conditions at once. Responses stored under the same plan are kept; a
+    line per condition says what is left to ask for.
     """
+    greedy = {"samples": 1, "temperature": 0.0}
+    drawn = {b: sampling | (greedy if b.endswith("-greedy") else {}) for b in problems}
     folder, todo = out / "generations", {}
     paths = {c: folder / f"{run_of(c, seed)}.parquet" for c in conditions}
     for condition in conditions:
         model = f"{name} {fingerprint(base_model, out / 'adapters', condition, seed)}"
         asked = [
-            requests(condition, seed, b, table, model=model, **sampling) for b, table in problems.items()
+            requests(condition, seed, b, table, model=model, **drawn[b]) for b, table in problems.items()
         ]
         todo[condition] = [request for part in asked for request in part]
         print(f"{condition}: {missing(todo[condition], folder)}")

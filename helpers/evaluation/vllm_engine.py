@@ -182,7 +182,9 @@ def work(job: dict[str, Any], answers: Any) -> None:
 
     requests = job["requests"]
     tokenizer = models.tokenizer_of(job["model"])
-    texts = [models.prompt_text(tokenizer, r["prompt"], r["system"]) for r in requests]
+    texts = [
+        models.prompt_text(tokenizer, r["prompt"], r["system"], r["shots"]) + r["opening"] for r in requests
+    ]
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     adapters = sorted({r["adapter"] for r in requests if r["adapter"]})
     ranks = [json.loads(Path(a, "adapter_config.json").read_text())["r"] for a in adapters]

@@ -12,7 +12,6 @@ fp32 whatever the base model's precision, because fp16 on a T4 needs it.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from trl import SFTConfig, SFTTrainer
 
 from helpers.data.traces import read_table
 from helpers.files import contents, digest
-from helpers.training import models, saving
+from helpers.training import live, models, saving
 from helpers.training.examples import bucketed, data_hash, encode, first
 
 LORA = ("rank", "alpha")
@@ -179,8 +178,8 @@ def fit(
     clock = saving.Clock(saving.seconds(resume))
     trainer.add_callback(clock)
     if label:
-        seen = saving.tokens_by_step([lengths[i] for i in order], batch_size)
-        trainer.add_callback(saving.Live(label, seen))
+        seen = live.tokens_by_step([lengths[i] for i in order], batch_size)
+        trainer.add_callback(live.Live(label, seen))
     trained_parameters = sum(getattr(p, "ds_numel", p.numel()) for p in trained)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if weights:
@@ -221,25 +220,8 @@ def plan_of(job: Job, problems: list[str], responses: list[str]) -> dict[str, An
 
 
 def is_trained(job: Job) -> bool:
-    """Whether a job is already done under the same plan; prints a line that says so.
-
-    Weights made under another plan, or by an earlier version that recorded none, are trained again.
-    """
-    path = Path(job.folder, "training.json")
-    if not path.exists():
-        return False
-    try:
-        old = json.loads(path.read_text()).get("plan") or {}
-    except (ValueError, AttributeError):
-        old = {}
-    plan = plan_of(job, *texts(job.arm, job.traces))
-    if digest(old) == digest(plan):
-        print(f"{job.condition}: already trained, {job.folder}")
-        return True
-    other = ", ".join(name for name in plan | old if plan.get(name) != old.get(name))
-    why = f"under another plan ({other})" if old else "by a version that recorded no plan"
-    print(f"{job.condition}: {job.folder} was trained {why} and is trained again")
-    return False
+    """Whether a job is already done under the same plan; prints a line that says so."""
+    return saving.is_kept(job.folder, job.condition, plan_of(job, *texts(job.arm, job.traces)))
 
 
 def train(job: Job) -> dict[str, Any]:

@@ -9,9 +9,11 @@ model, tokenizer = load_condition("base_model", Path("outputs/laptop/adapters"),
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -149,8 +151,15 @@ def load_condition(
     raise ValueError(f"{folder} holds no trained model: run 03_lora_training for {condition!r} first")
 
 
-def prompt_text(tokenizer: PreTrainedTokenizerBase, problem: str, system: str | None = None) -> str:
+def prompt_text(
+    tokenizer: PreTrainedTokenizerBase,
+    problem: str,
+    system: str | None = None,
+    shots: Sequence[tuple[str, str]] = (),
+) -> str:
     """The problem in the model's chat template, ready for the assistant's turn.
+
+    `shots` are problems and responses that come before it, as turns of their own.
 
     If the template opens a thought itself (`<think>`, as for R1's distilled models), that tag is left out:
     the arms' responses open their own or have none on purpose, and their text is exactly what is trained on.
@@ -162,13 +171,15 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, problem: str, system: str | 
             list(messages), tokenize=False, add_generation_prompt=True, strftime_now=TODAY.strftime
         )
 
-    text, user = "", {"role": "user", "content": problem}
+    said = [text for shot in (*shots, (problem, "")) for text in shot][:-1]
+    roles = itertools.cycle(["user", "assistant"])
+    text, turns = "", [{"role": role, "content": words} for role, words in zip(roles, said, strict=False)]
     if system:
         with contextlib.suppress(TemplateError):
-            text = filled({"role": "system", "content": system}, user)
+            text = filled({"role": "system", "content": system}, *turns)
         if system not in text:
-            text = filled(user | {"content": f"{system}\n\n{problem}"})
-    return OPENED.sub("", text or filled(user))
+            text = filled(turns[0] | {"content": f"{system}\n\n{said[0]}"}, *turns[1:])
+    return OPENED.sub("", text or filled(*turns))
 
 
 def unpack(file: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a training saves and shows: checkpoints to resume from, the trained weights, its progress.
+"""What a training saves: checkpoints to resume from, and the trained weights.
 
     outputs/laptop/checkpoints/correct.s0-5c1f.../checkpoint-200/   adapter, optimiser, generators, state
     outputs/laptop/adapters/correct.s0/{adapter_model.safetensors, adapter_config.json, README.md, ...}
@@ -11,14 +11,12 @@ plan.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import time
 import warnings
 import zipfile
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,6 @@ from transformers import TrainerCallback
 
 from helpers.conditions import run_of
 from helpers.files import digest, write_text
-from helpers.processes import Place, in_notebook
 
 SEAL = "seal.json"
 
@@ -205,6 +202,27 @@ def finish(partial: Path, record: dict[str, Any], folder: Path) -> None:
     os.replace(partial, folder)
 
 
+def is_kept(folder: str | Path, condition: str, plan: dict[str, Any]) -> bool:
+    """Whether a folder holds weights that this plan made; prints a line that says so.
+
+    Weights made under another plan, or by an earlier version that recorded none, are trained again.
+    """
+    path = Path(folder, "training.json")
+    if not path.exists():
+        return False
+    try:
+        old = json.loads(path.read_text()).get("plan") or {}
+    except (ValueError, AttributeError):
+        old = {}
+    if digest(old) == digest(plan):
+        print(f"{condition}: already trained, {folder}")
+        return True
+    other = ", ".join(name for name in plan | old if plan.get(name) != old.get(name))
+    why = f"under another plan ({other})" if old else "by a version that recorded no plan"
+    print(f"{condition}: {folder} was trained {why} and is trained again")
+    return False
+
+
 def push(folder: Path, repository: str) -> str:
     """Upload trained weights to a private repository on the hub, created if needed; returns its address.
 
@@ -215,59 +233,3 @@ def push(folder: Path, repository: str) -> str:
     record = json.loads((folder / "training.json").read_text())
     said = f"{record.get('condition', 'model')} of the recipe {record.get('recipe', 'by hand')}"
     return str(api.upload_folder(repo_id=name, folder_path=folder, commit_message=said))
-
-
-def tokens_by_step(lengths: list[int], batch_size: int) -> list[int]:
-    """How many tokens have been seen after each step (entry 0: before the first)."""
-    batches = [sum(lengths[k : k + batch_size]) for k in range(0, len(lengths), batch_size)]
-    return [0, *accumulate(batches)]
-
-
-class Live(TrainerCallback):
-    """Shows step, loss, tokens per second and time left every few seconds.
-
-    `tokens` comes from `tokens_by_step`: padding does not count as throughput.
-    """
-
-    def __init__(self, label: str, tokens: list[int], every: float = 10.0) -> None:
-        self.label, self.tokens, self.every = label, tokens, every
-        self.place = Place()
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.started = self.shown = time.monotonic()
-        self.first = state.global_step
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        late = time.monotonic() - self.shown > self.every
-        if state.is_world_process_zero and logs and "loss" in logs and late:
-            self.shown, line = time.monotonic(), self.line(state, logs["loss"])
-            self.place.show(line, picture(line, state.log_history) if in_notebook() else None)
-
-    def on_train_end(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            self.place.show(self.line(state, None))
-
-    def line(self, state, loss: float | None) -> str:
-        """The state of the training as one line; without a loss, the summary at its end."""
-        passed = time.monotonic() - self.started
-        rate = (self.tokens[state.global_step] - self.tokens[self.first]) / max(passed, 1e-9)
-        if loss is None:
-            return f"{self.label}: {state.global_step} steps in {passed:.0f} s, {rate:,.0f} tokens/s"
-        left = (self.tokens[-1] - self.tokens[state.global_step]) / max(rate, 1e-9)
-        at = f"{self.label}: step {state.global_step}/{state.max_steps}, loss {loss:.3f}"
-        return f"{at}, {rate:,.0f} tokens/s, {left:.0f} s left"
-
-
-def picture(title: str, history: list[dict]) -> bytes:
-    """The loss so far as a PNG."""
-    from matplotlib.figure import Figure
-
-    rows = [(row["step"], row["loss"]) for row in history if "loss" in row]
-    figure = Figure(figsize=(6, 2.2), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(*zip(*rows, strict=True))
-    axes.set(xlabel="step", ylabel="loss (nats per token)")
-    axes.set_title(title, fontsize=9, loc="left")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=80)
-    return file.getvalue()

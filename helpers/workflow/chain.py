@@ -140,16 +140,17 @@ def run_stage(config: list[str], recipe: dict[str, Any], target: str, cores: int
 
 
 def made_by_hand(recipe: dict[str, Any], out: Path) -> list[str]:
-    """Weights and responses newer than their executed notebook: someone ran 03 or 04 in this folder.
+    """Weights and responses newer than their executed notebook: someone ran 03, 09 or 04 in this folder.
 
     Snakemake would accept them as they are. Run again, the notebooks keep what the recipe's plan made.
     """
     found = []
     for name, (conditions, seed) in recipes.batches(recipe).items():
+        training = recipes.training_of(conditions[0])
         for run in (run_of(condition, seed) for condition in conditions):
             weights, responses = out / "adapters" / run, out / "generations" / f"{run}.parquet"
             for made, file, job in (
-                (weights, weights / "training.json", "03_lora_training"),
+                (weights, weights / "training.json", training),
                 (responses, responses, "04_evaluation"),
             ):
                 executed = out / "notebooks" / f"{job}.{name}.ipynb"

@@ -1,18 +1,16 @@
 """Recipes: one YAML file names the conditions, the seeds and the parameters of every notebook.
 
     recipe: smoke
-    about: four conditions on few traces
     conditions: [base, correct, digits-50, shuffle-100]
     seeds: [0]
     base_model: ../base_model
     01_data_preparation: {n_traces: 60, n_problems: 20}
 
 conditions.py explains the names of conditions; a model size in one is a key of `models`. Every condition runs
-with all `seeds`; one that needs more for the same precision has them in `more_seeds`: `{digits-50: [2, 3]}`.
-`conditions_per_job` lets notebooks 03 and 04 take several conditions in one kernel.
+with all `seeds` and its own `more_seeds`: `{digits-50: [2, 3]}`. `conditions_per_job` of them share a kernel.
 
 papermill only warns about unknown parameters, so everything is checked here before anything runs, against the
-notebooks' parameters cells. Not covered: whether a value makes sense, beyond its type.
+notebooks' parameters cells, but for whether a value makes sense beyond its type.
 """
 
 from __future__ import annotations
@@ -28,10 +26,11 @@ from typing import Any
 
 import yaml
 
-from helpers.conditions import KINDS, nearest, parse, run_of, seeds_of
+from helpers.conditions import KINDS, nearest, parse, run_of, seeds_of, start_of
 from helpers.perturbations.arms import parse_arm
 
 NOTEBOOKS = ("01_data_preparation", "02_perturbations", "03_lora_training", "04_evaluation", "05_analysis")
+REINFORCEMENT = "09_reinforcement"  # in place of 03, for conditions with a reward
 # Top-level keys with their defaults, which also give the types; `conditions` has to be there.
 TOP: dict[str, Any] = {
     "recipe": "", "about": "", "conditions": [""], "seeds": [0], "base_model": "../base_model", "models": {},
@@ -101,8 +100,8 @@ def read(path: Path) -> dict[str, Any]:
 def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
     """The recipe with a section for every notebook, its name and seeds; ValueError if it is wrong."""
     for key in recipe:
-        if key not in TOP and key not in NOTEBOOKS:
-            raise ValueError(f"unknown key {key!r}{nearest(key, [*TOP, *NOTEBOOKS])}")
+        if key not in (known := [*TOP, *NOTEBOOKS, REINFORCEMENT]):
+            raise ValueError(f"unknown key {key!r}{nearest(key, known)}")
     if "conditions" not in recipe:
         raise ValueError("the key 'conditions' is missing")
     recipe = TOP | {"recipe": stem} | recipe
@@ -113,7 +112,7 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
     for key in ("conditions", "seeds"):
         check_list(key, recipe[key])
     for condition in recipe["conditions"]:
-        check_condition(condition, recipe["models"])
+        check_condition(condition, recipe["models"], recipe["conditions"])
     for condition, more in recipe["more_seeds"].items():
         check_more_seeds(condition, more, recipe)
     if recipe["conditions_per_job"] < 1:
@@ -128,7 +127,7 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
         check_type(f"models: {size}", name, "")
         check_base_model(f"models: {size}", name, folder)
     recipe["models"] = {size: os.path.expanduser(name) for size, name in recipe["models"].items()}
-    for notebook in NOTEBOOKS:
+    for notebook in (*NOTEBOOKS, REINFORCEMENT):
         recipe[notebook] = recipe.get(notebook) or {}
         check_section(notebook, recipe[notebook], folder)
     return recipe
@@ -152,14 +151,18 @@ def check_more_seeds(condition: str, more: Any, recipe: dict[str, Any]) -> None:
     check_list(key, [*recipe["seeds"], *more] if more else [])
 
 
-def check_condition(condition: str, sizes: Iterable[str] = ()) -> None:
-    """ValueError unless a condition is a valid arm with method, number of traces and one of these sizes."""
+def check_condition(condition: str, sizes: Iterable[str] = (), others: Iterable[str] = ()) -> None:
+    """ValueError for an invalid arm or method, a size not in `sizes`, a start not among the `others`."""
     try:
         asked = parse(condition)
-        if not asked.is_base:
+        if asked.arm != "base":
             parse_arm(asked.arm)
         elif asked.method or asked.traces:
             raise ValueError(f"{condition!r}: the base is not trained, so it has a size at most")
+        if asked.reward and asked.method not in ("", "lora"):
+            raise ValueError(f"{condition!r}: reinforcement goes on from LoRA adapters alone")
+        if asked.reward and start_of(condition) not in others:
+            raise ValueError(f"{condition!r} goes on from {start_of(condition)!r}, which is not there")
         if asked.size and asked.size not in sizes:
             hint = nearest(asked.size, sizes)
             raise ValueError(f"{condition!r}: no model of size {asked.size!r} in models{hint}")
@@ -204,10 +207,9 @@ def check_type(key: str, value: Any, example: Any) -> None:
         for item in value if example else []:
             check_type(f"{key}: {item!r}", item, example[0])
         return
-    numbers_match = type(example) is float and type(value) is int
     if type(value) is float and not math.isfinite(value):
         raise ValueError(f"{key}: a number is expected, not {value}")
-    if example is None or type(value) is type(example) or numbers_match:
+    if example is None or type(value) is type(example) or (type(example), type(value)) == (float, int):
         return
     exponent = type(example) is float and re.fullmatch("[-+]?[0-9.]+[eE][-+]?[0-9]+", str(value))
     hint = ": YAML wants a point, as in 1.0e-3" if exponent else ""
@@ -216,28 +218,25 @@ def check_type(key: str, value: Any, example: Any) -> None:
 
 def describe(value: Any) -> str:
     """A value's type in words."""
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list",
-             dict: "a mapping"}  # fmt: skip
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    names |= {list: "a list", dict: "a mapping"}
     return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
 
 
 def base_model_of(recipe: dict[str, Any], condition: str) -> str:
     """The model that a condition starts from: one of `models` if its name has a size."""
-    size = parse(condition).size
-    return recipe["models"][size] if size else recipe["base_model"]
+    return recipe["models"].get(parse(condition).size, recipe["base_model"])
 
 
 def all_seeds(recipe: dict[str, Any]) -> list[int]:
     """Every seed of a recipe once, common ones first."""
-    more = (seed for seeds in recipe["more_seeds"].values() for seed in seeds)
-    return list(dict.fromkeys([*recipe["seeds"], *more]))
+    return list(dict.fromkeys([*recipe["seeds"], *sum(recipe["more_seeds"].values(), [])]))
 
 
 def runs(recipe: dict[str, Any]) -> list[str]:
     """What is evaluated, as CONDITION.sSEED: a base model once, other conditions with each of their seeds."""
-    bases = [run_of(c, 0) for c in recipe["conditions"] if parse(c).is_base]
-    own = {c: seeds_of(c, recipe["seeds"], recipe["more_seeds"]) for c in trained(recipe)}
-    return bases + [run_of(c, seed) for seed in all_seeds(recipe) for c in own if seed in own[c]]
+    found = batches(recipe).values()
+    return [run_of(condition, seed) for conditions, seed in found for condition in conditions]
 
 
 def trained(recipe: dict[str, Any]) -> list[str]:
@@ -245,19 +244,23 @@ def trained(recipe: dict[str, Any]) -> list[str]:
     return [c for c in recipe["conditions"] if not parse(c).is_base]
 
 
-def batches(recipe: dict[str, Any]) -> dict[str, tuple[list[str], int]]:
-    """Conditions that notebooks 03 and 04 take in one job, and their seed, by the job's name.
+def training_of(condition: str) -> str:
+    """The notebook that trains a condition."""
+    return REINFORCEMENT if parse(condition).reward else NOTEBOOKS[2]
 
-    Starting a notebook costs more than a short training, so `conditions_per_job` of them share one. A job is
-    named after its first condition: `correct.s0` for one alone, `correct+3.s0` for it and three more. Base
-    models have a job of their own; they are evaluated once, as seed 0.
+
+def batches(recipe: dict[str, Any]) -> dict[str, tuple[list[str], int]]:
+    """Conditions that notebooks 03 (or 09) and 04 take in one job, and their seed, by the job's name.
+
+    A job of `conditions_per_job` is named after its first: `correct.s0` for one alone, `correct+3.s0` for it
+    and three more. Base models have a job of their own; they are evaluated once, as seed 0.
     """
     most = recipe["conditions_per_job"]
     groups = [([c], 0) for c in recipe["conditions"] if parse(c).is_base]
     for seed in all_seeds(recipe):
         own = [c for c in trained(recipe) if seed in seeds_of(c, recipe["seeds"], recipe["more_seeds"])]
-        for model in dict.fromkeys(parse(c).size for c in own):
-            alike = [c for c in own if parse(c).size == model]
+        for kind in dict.fromkeys((parse(c).size, bool(parse(c).reward)) for c in own):
+            alike = [c for c in own if (parse(c).size, bool(parse(c).reward)) == kind]
             groups += [(alike[k : k + most], seed) for k in range(0, len(alike), most)]
     return {
         run_of(group[0] + (f"+{len(group) - 1}" if group[1:] else ""), seed): (group, seed)
@@ -267,11 +270,11 @@ def batches(recipe: dict[str, Any]) -> dict[str, tuple[list[str], int]]:
 
 def jobs(recipe: dict[str, Any]) -> list[str]:
     """Every execution of a notebook, as its executed notebook is named: `03_lora_training.correct.s0`."""
-    names = list(batches(recipe))
+    found = {name: group[0] for name, (group, _) in batches(recipe).items()}
     return [
         NOTEBOOKS[0],
         *(f"{NOTEBOOKS[1]}.s{seed}" for seed in all_seeds(recipe)),
-        *(f"{NOTEBOOKS[2]}.{name}" for name in names if not name.startswith("base.")),
-        *(f"{NOTEBOOKS[3]}.{name}" for name in names),
+        *(f"{training_of(first)}.{name}" for name, first in found.items() if not parse(first).is_base),
+        *(f"{NOTEBOOKS[3]}.{name}" for name in found),
         NOTEBOOKS[4],
     ]
