@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.evaluation import programs, sandbox
+from helpers.answers import sandbox
+from helpers.evaluation import programs
 from tests.support import hostile
 
 SECRET = "42170"
