@@ -187,12 +187,13 @@ def entries(data_set: str, settings: dict[str, Any], seed: int) -> Iterator[dict
 
 
 def plain(value: Any) -> Any:
-    """A value with Python's types in place of numpy's, so that its `repr` is a literal."""
+    """A value that can be written as a literal: numpy's numbers as Python's, fractions as text."""
     if isinstance(value, dict):
         return {plain(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set):
         return type(value)(map(plain, value))
-    return value.item() if hasattr(value, "item") else value
+    value = value.item() if hasattr(value, "item") else value
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def is_entry(answer: str) -> bool:
@@ -239,9 +240,8 @@ def scores_of(requests: Sequence[tuple]) -> list[float | None]:
     budget = 60 + SECONDS * len(requests)
     outcome = sandbox.run(SCORER, lines, "score", budget, MEMORY, folders)
     if outcome.status != "ok":
-        raise RuntimeError(
-            f"reasoning-gym's scorers do not run in the sandbox: {outcome.error or outcome.status}"
-        )
+        why = (outcome.error.strip() or outcome.status).splitlines()[-1]
+        raise RuntimeError(f"reasoning-gym's scorers do not run in the sandbox: {why}")
     return json.loads(outcome.output)
 
 
