@@ -74,6 +74,7 @@ def score_in_child(scorer, entry, readings, seconds):
     if child == 0:
         best = 0.0
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        os.closerange(3, into)  # nothing but its own pipe to write to
         for reading in readings:
             try:
                 best = max(best, float(scorer(reading, entry)))
