@@ -47,7 +47,7 @@ ROOT = Path(__file__).parents[2]
 # Runs in the sandbox. Each answer is scored in a child process. Some scorers call `eval` on the answer, or
 # have sympy do it, and what it runs could write the score: it gets literals and formulas only.
 SCORER = """
-import ast, builtins, json, os, resource, select, signal, sys
+import ast, builtins, json, os, re, resource, select, signal, sys
 
 NODES = (ast.Expression, ast.Constant, ast.Name, ast.Load, ast.Call, ast.BinOp, ast.UnaryOp, ast.operator,
          ast.unaryop, ast.List, ast.Tuple, ast.Set, ast.Dict)
@@ -61,6 +61,8 @@ evaluate = builtins.eval
 def narrow_eval(source, names=None, local=None):
     if sys._getframe(1).f_globals.get("__name__") == "collections":  # which makes named tuples with it
         return evaluate(source, names, local)
+    if names is not None and re.search("[0-9][a-zA-Z_]", source):
+        raise ValueError("187e0 or 0xbb, which Countdown's scorer does not count among the numbers used")
     for node in ast.walk(ast.parse(source.strip(), mode="eval")):
         called = isinstance(node, ast.Call) and (node.keywords or getattr(node.func, "id", "") not in CALLED)
         if called or not isinstance(node, NODES):

@@ -100,6 +100,8 @@ HOSTILE = [
     BREAKOUT,
     f"__import__('os').system('touch {os.getcwd()}/escaped')",
     f"S({BREAKOUT!r})",
+    f"sqrt({BREAKOUT!r})",  # which sympy reads as a formula, so that it is evaluated there
+    "sqrt('__imp' + 'ort__(\\'os\\').getpid()')",
     "().__class__.__base__.__subclasses__()",
     "open('/etc/passwd').read()",
     "exit(0)",
@@ -174,6 +176,44 @@ def test_an_answer_in_several_lines_or_typeset_is_read():
 
 
 @needs_sandbox
+def test_numbers_that_the_scorer_of_countdown_does_not_see_are_refused():
+    """It collects the numbers used as digits between word boundaries, and 5e0, 0x5 and 1_0 have none."""
+    (row,) = make("countdown", 1)
+    given = ast.literal_eval(json.loads(row["answer"])["entry"])["metadata"]
+    numbers, target = "+".join(map(str, given["numbers"])), given["target"]
+    cheats = [
+        f"{target}e0+0e0*({numbers})",
+        f"{target:#x}+0x0*({numbers})",
+        f"{target}_0/1_0+0_0*({numbers})",
+    ]
+    assert gym.judge([(row["answer"], text) for text in (*cheats, gold(row))]) == ["wrong"] * 3 + ["ok"]
+
+
+@needs_sandbox
+def test_a_poisoned_answer_changes_no_later_verdict():
+    """A grader that evaluates answers in its own process can be told to find the rest of them right."""
+    rows = make("n_queens", 3)
+    poison = "[setattr(__import__('json'), 'dumps', lambda _: '1.0')]"
+    pairs = [(rows[0]["answer"], given) for given in (poison, BREAKOUT)]
+    pairs += [(row["answer"], given) for row in rows for given in ("no board", gold(row))]
+    assert gym.judge(pairs) == ["wrong"] * 2 + ["wrong", "ok"] * 3
+
+
+def test_a_data_set_with_few_problems_shares_none_of_them_between_splits(monkeypatch):
+    """Seeds that are apart do not help where there are only a few problems: the text decides."""
+    monkeypatch.setattr(gym, "BLOCK", 60)
+    found = {}
+    for split in gym.SPLITS:
+        for n in range(1, 30):
+            try:
+                found[split] = {row["problem"] for row in make("coin_flip", n, split, {"max_trials": 7})}
+            except ValueError:
+                break
+    sizes = list(map(len, found.values()))
+    assert all(0 < size < 29 for size in sizes) and len(set.union(*found.values())) == sum(sizes)
+
+
+@needs_sandbox
 def test_entries_with_tuples_are_scored_as_they_were_made():
     """JSON turns tuples into lists, and then the scorer of arc_agi gives 0.05 to the expected answer."""
     for name in ("arc_agi", "rearc"):
@@ -235,9 +275,8 @@ def test_problems_that_share_their_words_are_no_leak_and_the_same_one_is():
     known = {"reasoning-gym:knights_knaves": [row["problem"] for row in test]}
     blocks = filters.blocks(known)
     assert not any(filters.leak(row["problem"], blocks) for row in train)
-    thought = (
-        "<think>\nI ask who lies. So it is one of two.\n\nWait, let me check that.\n</think>\n\n\\boxed{%s}"
-    )
+    steps = "I ask who of them lies. So it is one of two.\n\nWait, let me check that again."
+    thought = f"<think>\n{steps}\n</think>\n\n\\boxed{{%s}}"
     rows = [
         row | {"response": thought % given} for row in [*train, test[0]] for given in (gold(row), "no idea")
     ]
