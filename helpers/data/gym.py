@@ -36,7 +36,7 @@ from helpers.answers.workers import grade
 from helpers.conditions import nearest
 
 PREFIX = "reasoning-gym:"
-SPLITS = {"": "test", "-validation": "validation", "-train": "train"}  # each has a third of the problems
+SPLITS = ("", "-validation", "-train")  # the ends of names; each has a third of the problems
 MISSING = "reasoning-gym is not installed: pip install 'reasoning-gym>=0.1.25,<0.2', or -e '.[gym]'"
 BLOCK = 500  # problems made with one seed; as many in a row without a new one, and there are no more
 ENTRY = '{"reasoning-gym": '  # how an answer begins that holds an entry
@@ -45,7 +45,8 @@ BATCH = 200  # answers scored in one sandbox, since importing the scorers takes 
 ROOT = Path(__file__).parents[2]
 
 # Runs in the sandbox. Each answer is scored in a child process. Some scorers call `eval` on the answer, or
-# have sympy do it, and what it runs could write the score: it gets literals and formulas only.
+# have sympy do it, and what it runs could write the score: it gets literals and formulas only. (No Integral:
+# it repeats the question, and has the derivative that is looked for.)
 SCORER = """
 import ast, builtins, json, os, re, resource, select, signal, sys
 
@@ -158,7 +159,7 @@ def make(name: str, n: int, settings: dict[str, Any], seed: int) -> list[dict]:
             continue
         seen.add(question)
         without, digest = 0, hashlib.sha256(question.encode()).hexdigest()
-        if list(SPLITS)[int(digest, 16) % len(SPLITS)] == dash + split:
+        if SPLITS[int(digest, 16) % len(SPLITS)] == dash + split:
             kept = ascii(plain({key: entry[key] for key in ("question", "answer", "metadata")}))
             ast.literal_eval(kept)  # ValueError if an entry has what cannot be kept
             answer = json.dumps({"reasoning-gym": data_set, "settings": settings, "entry": kept})

@@ -205,12 +205,10 @@ def test_content_in_parts_is_one_text_and_a_half_made_row_is_asked_again(endpoin
 @needs_sandbox
 def test_a_scorer_of_reasoning_gym_says_which_answers_are_right(endpoint, tmp_path):
     """Problems, a teacher's answers, and traces of both kinds, in notebook A2 and from its file in 01."""
-    sets = {"knights_knaves": {"n_people": 3}, "word_ladder": {}}
-    asked = [
-        row for name, given in sets.items() for row in gym.problems(f"{gym.PREFIX}{name}-train", 3, given)
-    ]
+    sets = {"knights_knaves": {"n_people": 3}}
+    asked = gym.make("reasoning-gym:knights_knaves-train", 3, sets["knights_knaves"], seed=0)
     expected = {row["problem"]: literal_eval(json.loads(row["answer"])["entry"])["answer"] for row in asked}
-    assert len(expected) == 6
+    assert len(expected) == 3
 
     def scripted(body):
         problem = body["messages"][0]["content"].removeprefix(teacher.PROMPT)
@@ -223,13 +221,13 @@ def test_a_scorer_of_reasoning_gym_says_which_answers_are_right(endpoint, tmp_pa
     made = run_here("A2_traces_of_your_own", output_dir=out, teacher_url=endpoint.url, teacher_model="m",
                     reasoning_gym=sets, n_problems=3, teacher_samples=8)  # fmt: skip
     source = tmp_path / "traces" / "teacher.jsonl"
-    assert {k: len(v) for k, v in made["shown"].traces.items()} == {"correct": 6, "wrong": 6, "short": 0}
+    assert {k: len(v) for k, v in made["shown"].traces.items()} == {"correct": 3, "wrong": 3, "short": 0}
     asked_before = len(endpoint.asked)
     counts = sample(asked, source, endpoint.url, "m", samples=8)  # nothing is left to ask for
     assert set(counts) == {"correct", "wrong"} and len(endpoint.asked) == asked_before
     found = run_here("01_data_preparation", output_dir=out, source=str(source), reasoning_gym=sets,
                      n_problems=4, n_hard=4, n_validation=3)  # fmt: skip
-    assert {k: len(v) for k, v in found["traces"].items()} == {"correct": 6, "wrong": 6, "short": 6}
+    assert {k: len(v) for k, v in found["traces"].items()} == {"correct": 3, "wrong": 3, "short": 3}
 
 
 def test_without_a_sandbox_no_problem_of_reasoning_gym_is_asked(endpoint, tmp_path, monkeypatch):
