@@ -42,7 +42,7 @@ links: .venv/core
 # One version of every package, for Linux and macOS and for CPU and GPU; vLLM decides which torch.
 lock: .venv/dev
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --custom-compile-command 'make lock' \
-	  --extra dev --extra gpu --extra cluster --extra harness pyproject.toml --output-file requirements.lock
+	  --extra dev --extra gpu --extra cluster --extra harness --extra gym pyproject.toml --output-file requirements.lock
 
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder

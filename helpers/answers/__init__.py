@@ -7,4 +7,5 @@ forms      the kinds of answers: numbers, lists, intervals, words
 latex      one spelling for the LaTeX of an answer
 units      units of measurement
 workers    equality in processes that can be killed, since answers are a model's text
+sandbox    where programs run that a model wrote, or that evaluate what it wrote
 """

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from helpers.answers.boxed import final_answer
-from helpers.answers.workers import grade
 from helpers.conditions import nearest
-from helpers.data.filters import BLOCK, blocks, leak, plain_words, refuse_text
+from helpers.data import gym
+from helpers.data.filters import BLOCK, blocks, leak, refuse_text, whole
 from helpers.data.segmentation import paragraphs, segment, segment_with_model
 from helpers.data.sources import Candidate, Numbered, Row, open_source
 from helpers.data.traces import FRAMES, KINDS, SKY, Frame, Trace, parse, write_traces
@@ -78,7 +78,7 @@ def collect(
     benchmarks: Mapping[str, Iterable[str]] | None = None,
     frame: Frame | None = None,
     cut: Callable[[str], Sequence[str]] = segment,
-    judge: Callable[[Sequence[tuple[str, str]]], Sequence[str]] = grade,
+    judge: Callable[[Sequence[tuple[str, str]]], Sequence[str]] = gym.judge,
 ) -> Collected:
     """Traces from rows, with ids `<name>-<row>` or `<name>-<row>-<part>`.
 
@@ -89,7 +89,7 @@ def collect(
     cannot be compared.
     """
     collected = Collected(source)
-    seen: set[tuple[str, str, str]] = set()
+    seen: set[tuple] = set()
     counts: Counter[tuple[str, str]] = Counter()
     known = blocks(benchmarks or {})
     rows = iter(rows)
@@ -218,7 +218,7 @@ def refuse_others(trace: Trace, seen: set, known: Mapping[Any, str], min_steps: 
     """ValueError for a trace with too few steps, a known problem, or one from a benchmark."""
     if trace.kind != "short" and len(trace.steps) < min_steps:
         raise ValueError("one step: nothing to reorder" if len(trace.steps) == 1 else "too few steps")
-    if (key := (" ".join(plain_words(trace.problem)), trace.kind, trace.source)) in seen:
+    if (key := (whole(trace.problem, gym.is_entry(trace.answer)), trace.kind, trace.source)) in seen:
         raise ValueError("duplicate: the problem has a trace of this kind already")
     if benchmark := leak(trace.problem, known):
         raise ValueError(f"leak: {BLOCK} words in a row, or all of it, are in {benchmark}")

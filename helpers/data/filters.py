@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from helpers.answers.latex import as_tex, braced, command
+from helpers.data.gym import PREFIX
 from helpers.data.sources import file_rows
 
 BLOCK = 10  # words in a row shared with a benchmark problem that refuse a trace
@@ -53,12 +54,21 @@ def letters_by_script(text: str) -> Counter[str]:
 
 
 def blocks(benchmarks: Mapping[str, Iterable[str]]) -> dict[tuple[str, ...], str]:
-    """Maps each run of `BLOCK` words in benchmark problems, or the whole of a shorter one, to its name."""
+    """Maps each run of `BLOCK` words in benchmark problems, or the whole of a shorter one, to its name.
+
+    Of reasoning-gym's problems the exact text counts: those of a data set have most of their words in common.
+    """
     known: dict[tuple[str, ...], str] = {}
     for name, problems in benchmarks.items():
         for problem in problems:
-            known.update(dict.fromkeys(runs(problem), name))
+            parts = [whole(problem, True)] if name.startswith(PREFIX) else runs(problem)
+            known.update(dict.fromkeys(parts, name))
     return known
+
+
+def whole(problem: str, exact: bool = False) -> tuple[str, ...]:
+    """What makes two problems the same: their words or, if `exact`, the text (a maze is made of signs)."""
+    return (problem.strip(),) if exact else plain_words(problem)
 
 
 def plain_words(text: str) -> tuple[str, ...]:
@@ -86,8 +96,9 @@ def runs(problem: str) -> list[tuple[str, ...]]:
 
 
 def leak(problem: str, known: Mapping[tuple[str, ...], str]) -> str | None:
-    """The benchmark that a problem shares `BLOCK` words in a row with, if any."""
-    return next((known[run] for run in runs(problem) if run in known), None) if known else None
+    """The benchmark that a problem shares `BLOCK` words in a row with, or all of its text, if any."""
+    parts = [whole(problem, True), *runs(problem)] if known else []
+    return next((known[part] for part in parts if part in known), None)
 
 
 def read_problems(path: str | Path) -> list[str]:

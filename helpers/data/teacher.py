@@ -24,8 +24,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from helpers.answers import sandbox
 from helpers.answers.boxed import final_answer
 from helpers.answers.equality import same_answer
+from helpers.data import gym
 from helpers.data.sources import PROMPT, Row, file_rows, with_tags
 from helpers.data.traces import END_THINK, THINK, parse
 
@@ -109,7 +111,8 @@ def sample(
 
     A problem is done when each wanted kind has a response, or after `samples` of them. A request's seed comes
     from (seed, id, number of the sample). Returns the file's responses counted by verdict. A request that the
-    endpoint refuses is kept with the reason; ValueError if it refuses all.
+    endpoint refuses is kept with the reason; ValueError if it refuses all. RuntimeError before anything is
+    asked if problems are reasoning-gym's and no sandbox works here.
     """
     path, problems = Path(path), list(problems)
     for number, problem in enumerate(problems):
@@ -118,19 +121,22 @@ def sample(
             raise ValueError(
                 f"problem {number} (from 0) has no {lacking[0]!r}: {', '.join(GIVEN)} are needed"
             )
+    if any(gym.is_entry(str(problem["answer"])) for problem in problems):
+        sandbox.how()
     path.parent.mkdir(parents=True, exist_ok=True)
     drop_broken_line(path)
     kept = [row for _, row in file_rows(path) if isinstance(row, dict) and is_answer(row)]
     done = {(row["id"], row["sample"]) for row in kept}
     waiting: list[Row] = []
     answering = any("refused" not in row for row in kept)
-    found: dict[str, set[str]] = {}
-    for row in kept:
-        found.setdefault(row["id"], set()).add(verdict(row, check))
+    counted = verdicts(kept, check)
     with path.open("a", encoding="utf-8") as file, ThreadPoolExecutor(concurrency) as pool:
         for number in range(samples):
+            found: dict[str, set[str]] = {}
+            for row, kind in zip(kept, counted, strict=True):
+                found.setdefault(row["id"], set()).add(kind)
             left = (p for p in problems if (p["id"], number) not in done)
-            left = (p for p in left if not set(wanted) <= found.get(p["id"], set()))
+            left = [p for p in left if not set(wanted) <= found.get(p["id"], set())]
 
             def asked_once(problem: Row, number: int = number) -> Row:
                 name = hashlib.sha256(repr((seed, problem["id"], number)).encode()).digest()
@@ -153,11 +159,11 @@ def sample(
                     file.write(json.dumps(one) + "\n")
                     file.flush()
                     kept.append(one)
-                    found.setdefault(one["id"], set()).add(verdict(one, check))
                 waiting.clear()
             if waiting:
                 raise ValueError(f"all of {len(waiting)} requests were refused: {waiting[0]['refused']}")
-    return Counter(verdict(row, check) for row in kept)
+            counted += verdicts(kept[len(counted) :], check)
+    return Counter(counted)
 
 
 def answered(pool: ThreadPoolExecutor, ask: Callable, tasks: Iterable[Row], width: int) -> Iterator[Row]:
@@ -187,12 +193,21 @@ def is_answer(row: Row) -> bool:
     return {"id", "sample", "answer"} <= set(row) and isinstance(row.get("response", row.get("refused")), str)
 
 
-def verdict(row: Row, check: Callable[[str, str], bool | None]) -> str:
-    """ "correct", "wrong", "cut", "refused" (by the endpoint) or "undecided"."""
-    if "refused" in row:
-        return "refused"
-    if row.get("finish_reason") == "length":
-        return "cut"
-    answer = final_answer(parse(with_tags(row["response"])).solution)
-    same = None if answer is None else check(answer, str(row["answer"]))
-    return "undecided" if same is None else "correct" if same else "wrong"
+def verdicts(rows: Sequence[Row], check: Callable[[str, str], bool | None]) -> list[str]:
+    """Of each row "correct", "wrong", "cut", "refused" (by the endpoint) or "undecided".
+
+    `check` says whether an answer equals the expected one; of reasoning-gym's problems its scorers do.
+    """
+    names = {True: "correct", False: "wrong", "ok": "correct", "wrong": "wrong"}
+    found, scored = ["undecided"] * len(rows), {}
+    for i, row in enumerate(rows):
+        if "refused" in row or row.get("finish_reason") == "length":
+            found[i] = "refused" if "refused" in row else "cut"
+        elif (answer := final_answer(parse(with_tags(row["response"])).solution)) is not None:
+            if gym.is_entry(str(row["answer"])):
+                scored[i] = (row["answer"], answer)
+            else:
+                found[i] = names.get(check(answer, str(row["answer"])), "undecided")
+    for i, kind in zip(scored, gym.judge(list(scored.values())), strict=True):
+        found[i] = names.get(kind, "undecided")
+    return found

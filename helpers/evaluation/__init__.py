@@ -7,5 +7,4 @@ vllm_engine  the vLLM engine
 context      how long a response a model has room for
 grading      a response to its score
 programs     code answers against their tests
-sandbox      where programs run
 """

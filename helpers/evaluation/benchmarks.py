@@ -28,11 +28,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from helpers.conditions import nearest
+from helpers.data import gym
 from helpers.puzzles import expressions, statements
 
 # Of each family of puzzles, what checks a response to a problem; `countdown-hard` is of the family countdown.
 PUZZLES = {"countdown": expressions.is_correct, "islanders": statements.is_correct}
 
+GYM = 300  # problems of a data set of reasoning-gym that notebook 01 has not made
 LARGEST = 1 << 30  # bytes of one problem's unpacked tests
 HARMLESS = {"PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "STOP"}
 TEXTS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
@@ -194,8 +196,11 @@ def load(name: str, path: str | Path | None = None, start: str = "", end: str = 
     """A benchmark's problems: id, problem, answer (for code, the tests as JSON), tolerance.
 
     `path` is a local file to use instead of the hub. `start` and `end` (ISO dates, inclusive) limit
-    LiveCodeBench to contests between them. ValueError names an unknown benchmark or a malformed row.
+    LiveCodeBench to contests between them. A data set of reasoning-gym has its own settings here, and GYM
+    problems. ValueError names an unknown benchmark or a malformed row.
     """
+    if name.startswith(gym.PREFIX):
+        return pa.Table.from_pylist(gym.problems(name, GYM))
     if name not in HUB:
         raise ValueError(f"no benchmark {name!r}{nearest(name, HUB)}")
     hub_id, revision, what, split, kept, read = HUB[name]

@@ -4,7 +4,8 @@
     grade([("\\\\frac{1}{2}", "0.5"), ("5", None)])  -> ["ok", "unparsed"]
 
 Scoring reads stored responses and needs no model, so it can be repeated at any time. Puzzles go to their
-family's checker, mathematics to `answers.equality` in killable processes, code to the sandbox.
+family's checker, mathematics to `answers.equality` in killable processes, code to the sandbox, and so do the
+scorers of reasoning-gym.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from helpers.answers.boxed import final_answer
 from helpers.answers.workers import grade
+from helpers.data import gym
 from helpers.data.segmentation import paragraphs
 from helpers.data.traces import parse
 from helpers.data.words import count_keywords
@@ -37,9 +39,11 @@ def status(response: str, finished: bool, problem: str, check: Callable[[str, st
 
 
 def kind_of(benchmark: str) -> str:
-    """ "puzzle", "code" or "math": which grader a benchmark's answers go to."""
+    """ "puzzle", "gym", "code" or "math": which grader a benchmark's answers go to."""
     if family_of(benchmark):
         return "puzzle"
+    if benchmark.startswith(gym.PREFIX):
+        return "gym"
     return "code" if benchmark.startswith("livecodebench") else "math"
 
 
@@ -65,13 +69,15 @@ def score(generations: pa.Table, condition: str, seed: int) -> pa.Table:
 def statuses(rows: Sequence[dict]) -> list[str]:
     """The status of each response (benchmark, problem, answer, response, finished), any kinds, any order."""
     found: dict[int, str] = {}
-    math = [i for i, row in enumerate(rows) if kind_of(row["benchmark"]) == "math"]
-    answers = {i: final_answer(rows[i]["response"]) for i in math}
-    pairs = [(rows[i]["answer"], answers[i]) for i in math]
-    verdicts = grade(pairs, [rows[i].get("tolerance") or 0.0 for i in math])
-    for i, verdict in zip(math, verdicts, strict=True):
-        cut = answers[i] is None and not rows[i]["finished"]
-        found[i] = "truncated" if cut else verdict
+    for kind in ("math", "gym"):
+        some = [i for i, row in enumerate(rows) if kind_of(row["benchmark"]) == kind]
+        answers = [final_answer(rows[i]["response"]) for i in some]
+        pairs = [(rows[i]["answer"], answer) for i, answer in zip(some, answers, strict=True)]
+        tolerances = [rows[i].get("tolerance") or 0.0 for i in some]
+        verdicts = grade(pairs, tolerances) if kind == "math" else gym.judge(pairs)
+        for i, answer, verdict in zip(some, answers, verdicts, strict=True):
+            cut = answer is None and not rows[i]["finished"]
+            found[i] = "truncated" if cut else verdict
     for i, row in enumerate(rows):
         if family := family_of(row["benchmark"]):
             found[i] = status(row["response"], row["finished"], row["problem"], PUZZLES[family])

@@ -1,15 +1,19 @@
 import json
 import threading
+from ast import literal_eval
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from helpers.data import teacher
+from helpers.answers import sandbox
+from helpers.data import gym, teacher
 from helpers.data.collection import collect
 from helpers.data.segmentation import segment_with_model
 from helpers.data.sources import file_rows, read_local
 from helpers.data.teacher import chat, sample
+from tests.support.notebooks import run_here
+from tests.support.sandboxed import needs_sandbox
 
 PROBLEMS = [
     {"id": f"p{i}", "problem": f"What is {i}+1, if anything?", "answer": str(i + 1)} for i in range(6)
@@ -87,7 +91,7 @@ def test_answers_are_kept_and_sorted_into_right_and_wrong(endpoint, tmp_path):
 def by_problem(rows):
     found = {}
     for row in rows:
-        found.setdefault(row["id"], set()).add(teacher.verdict(row, teacher.same_answer))
+        found.setdefault(row["id"], set()).update(teacher.verdicts([row], teacher.same_answer))
     return found
 
 
@@ -196,3 +200,44 @@ def test_content_in_parts_is_one_text_and_a_half_made_row_is_asked_again(endpoin
     endpoint.message = lambda body: {"content": [{"type": "text", "text": 5}]}
     with pytest.raises(ValueError, match="not as chat completions do"):
         chat(endpoint.url, "m", "?")
+
+
+@needs_sandbox
+def test_a_scorer_of_reasoning_gym_says_which_answers_are_right(endpoint, tmp_path):
+    """Problems, a teacher's answers, and traces of both kinds, in notebook A2 and from its file in 01."""
+    sets = {"knights_knaves": {"n_people": 3}}
+    asked = gym.make("reasoning-gym:knights_knaves-train", 3, sets["knights_knaves"], seed=0)
+    expected = {row["problem"]: literal_eval(json.loads(row["answer"])["entry"])["answer"] for row in asked}
+    assert len(expected) == 3
+
+    def scripted(body):
+        problem = body["messages"][0]["content"].removeprefix(teacher.PROMPT)
+        said = expected[problem] if body["seed"] % 2 else "nobody, I think"
+        thought = "I look at each of them in turn. So this is what I get.\n\nWait, let me check that again."
+        return {"content": f"<think>\n{thought}\n</think>\n\nIt is\n\\boxed{{\n{said}\n}}"}
+
+    endpoint.message = scripted
+    out = str(tmp_path)
+    made = run_here("A2_traces_of_your_own", output_dir=out, teacher_url=endpoint.url, teacher_model="m",
+                    reasoning_gym=sets, n_problems=3, teacher_samples=8)  # fmt: skip
+    source = tmp_path / "traces" / "teacher.jsonl"
+    assert {k: len(v) for k, v in made["shown"].traces.items()} == {"correct": 3, "wrong": 3, "short": 0}
+    asked_before = len(endpoint.asked)
+    counts = sample(asked, source, endpoint.url, "m", samples=8)  # nothing is left to ask for
+    assert set(counts) == {"correct", "wrong"} and len(endpoint.asked) == asked_before
+    found = run_here("01_data_preparation", output_dir=out, source=str(source), reasoning_gym=sets,
+                     n_problems=4, n_hard=4, n_validation=3)  # fmt: skip
+    assert {k: len(v) for k, v in found["traces"].items()} == {"correct": 3, "wrong": 3, "short": 3}
+
+
+def test_without_a_sandbox_no_problem_of_reasoning_gym_is_asked(endpoint, tmp_path, monkeypatch):
+    def none_works():
+        raise RuntimeError("none works here")
+
+    monkeypatch.setattr(sandbox, "how", none_works)
+    problem = {"id": "a", "problem": "p", "answer": gym.ENTRY + '"maze", "settings": {}, "entry": "{}"}'}
+    with pytest.raises(RuntimeError, match="none works here"):
+        sample([problem], tmp_path / "t.jsonl", endpoint.url, "m")
+    assert endpoint.asked == [] and not (tmp_path / "t.jsonl").exists()
+    with pytest.raises(RuntimeError, match="none works here"):
+        gym.judge([(problem["answer"], "1")])

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.evaluation import programs, sandbox
+from helpers.answers import sandbox
+from helpers.evaluation import programs
 from tests.support import hostile
 
 SECRET = "42170"
@@ -65,6 +66,21 @@ def test_a_function_is_called_and_what_it_prints_is_not_its_result(kind):
     assert programs.verdict(printing, tests, entry="pick") == "wrong"
     assert programs.verdict("def pick(xs, k):\n    return sorted(xs)[:k]", tests, entry="pick") == "ok"
     assert programs.verdict(SOLUTION, tests, entry="missing") == "wrong"
+
+
+@needs_sandbox
+def test_a_program_sees_the_packages_that_are_named_and_cannot_change_them(kind, tmp_path):
+    """Below /tmp as well, where the program has a folder of its own."""
+    folder = str(tmp_path / "site")
+    (tmp_path / "site" / "ours").mkdir(parents=True)
+    (tmp_path / "site" / "ours" / "__init__.py").write_text("number = 42\n")
+    program = (
+        f"import sys\nsys.path.append({folder!r})\nopen('/tmp/mine', 'w').write('own')\n"
+        "try:\n    import ours\n    print(ours.number)\n    open(ours.__file__, 'a')\n"
+        "except (ImportError, OSError):\n    print('refused')\n"
+    )
+    assert sandbox.run(program).output == "refused\n"
+    assert sandbox.run(program, packages=[folder]).output == "42\nrefused\n"
 
 
 @needs_sandbox
@@ -123,7 +139,7 @@ def test_nothing_is_left_running(kind):
 @needs_sandbox
 def test_a_sandbox_ends_with_the_process_that_started_it(kind):
     sleep = "import time; time.sleep(91)"
-    code = f"from helpers.evaluation import sandbox\nsandbox._run({kind!r}, {sleep!r}, '', None, 60, 1 << 30)"
+    code = f"from helpers.answers import sandbox\nsandbox._run({kind!r}, {sleep!r}, '', None, 60, 1 << 30)"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
     wait_until(lambda: inside())
     process.kill()
@@ -203,7 +219,7 @@ def how_of(user: int | None) -> str:
     tools = Path(tempfile.mkdtemp())  # not pytest's folder, which is its user's alone
     tools.chmod(0o755)
     (tools / "unshare").symlink_to(shutil.which("unshare"))
-    code = "import sys; sys.path.insert(0, '.'); from helpers.evaluation import sandbox; print(sandbox.how())"
+    code = "import sys; sys.path.insert(0, '.'); from helpers.answers import sandbox; print(sandbox.how())"
     python, become = sys.executable, []
     if user is not None:
         become = [shutil.which("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups"]

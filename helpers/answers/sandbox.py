@@ -6,8 +6,8 @@ A program sees an empty file system with the system's libraries and this Python'
 /tmp; no network, no other process, none of the user's environment variables. Processor time, memory,
 processes, files and output are limited. It is built with bubblewrap if that is installed and works, otherwise
 with user namespaces through util-linux; where neither works, `run` refuses. What a program prints is never
-taken for a verdict: the expected answers stay outside (programs.py). Not covered: kernel bugs, and packages
-beyond the standard library.
+taken for a verdict: the expected answers stay outside (evaluation/programs.py). Packages beyond the standard
+library are there only if their folders are named. Not covered: kernel bugs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,7 @@ shift 3
 mount -t tmpfs -o mode=755,size=1m tmpfs "$root"
 cd "$root"
 mkdir -p proc dev tmp program old
+mount -t tmpfs -o mode=777,size=$size tmpfs tmp  # before the folders, which may be below /tmp
 while [ "$1" != "--" ]; do
   if [ -L "$1" ]; then
     ln -s "$(readlink "$1")" ".$1"
@@ -95,7 +97,6 @@ while [ "$1" != "--" ]; do
 done
 shift
 mount --bind "$program" program && mount -o remount,bind,ro program
-mount -t tmpfs -o mode=777,size=$size tmpfs tmp
 mount -t proc proc proc
 mount -o remount,bind,ro "$root"
 pivot_root . old
@@ -121,14 +122,19 @@ class Outcome:
 
 
 def run(
-    program: str, stdin: str = "", entry: str | None = None, seconds: int = 6, memory: int = 1 << 30
+    program: str,
+    stdin: str = "",
+    entry: str | None = None,
+    seconds: int = 6,
+    memory: int = 1 << 30,
+    packages: Sequence[str] = (),
 ) -> Outcome:
     """Run a program on an input; with `entry`, call that function with one JSON argument per line.
 
     `seconds` of processor time and `memory` in bytes apply to each of its processes, PROCESSES at most.
-    RuntimeError where no sandbox is available.
+    `packages` are further folders that it sees. RuntimeError where no sandbox is available.
     """
-    return _run(how(), program, stdin, entry, seconds, memory)
+    return _run(how(), program, stdin, entry, seconds, memory, packages)
 
 
 @functools.cache
@@ -145,11 +151,14 @@ def how() -> str:
                 return candidate
     raise RuntimeError(
         "code that a model wrote is not run without a sandbox, and none works here: install bubblewrap, "
-        "or allow unprivileged user namespaces (Linux), or leave the code benchmarks out"
+        "or allow unprivileged user namespaces (Linux), or leave out code and reasoning-gym"
     )
 
 
-def _run(candidate: str, program: str, stdin: str, entry: str | None, seconds: int, memory: int) -> Outcome:
+def _run(
+    candidate: str, program: str, stdin: str, entry: str | None, seconds: int, memory: int,
+    packages: Sequence[str] = (),
+) -> Outcome:  # fmt: skip
     """`run` in the given kind of sandbox."""
     import json
 
@@ -161,50 +170,45 @@ def _run(candidate: str, program: str, stdin: str, entry: str | None, seconds: i
             path.chmod(0o755)
         (paths[0] / "main.py").write_text(program, encoding="utf-8", errors="replace")
         (paths[0] / "main.py").chmod(0o644)
-        command = (_bubblewrap if candidate == "bubblewrap" else _namespaces)(*paths)
+        command = (_bubblewrap if candidate == "bubblewrap" else _namespaces)(*paths, shown(packages))
         command += AS_NOBODY if os.geteuid() == 0 else POWERLESS
         command += [os.path.realpath(sys.executable), "-I", "-S", "-B", "-c", DRIVER, limits]
         return _watch(command, stdin.encode(errors="replace"), PATIENCE * seconds)
 
 
-def shown() -> list[str]:
-    """The system's folders and files that a program sees, read-only; links stay links."""
-    prefix = os.path.realpath(sys.base_prefix)
-    own = [] if prefix == "/usr" or prefix.startswith("/usr/") else [prefix]
-    return [path for path in (*SYSTEM, *own) if os.path.lexists(path)]
+def shown(packages: Sequence[str] = ()) -> list[str]:
+    """The folders and files that a program sees, read-only: the system's, this Python's, those of packages.
+
+    Links of the system stay links.
+    """
+    own = ["/usr"]
+    for path in (sys.base_prefix, *packages):
+        if not any(Path(path).resolve().is_relative_to(other) for other in own):
+            own.append(os.path.realpath(path))
+    return [path for path in (*SYSTEM, *own[1:]) if os.path.lexists(path)]
 
 
-def _bubblewrap(program: Path, root: Path) -> list[str]:
+def _bubblewrap(program: Path, root: Path, folders: list[str]) -> list[str]:
     spaces = ["ipc", "pid", "net", "uts", "cgroup-try", *([] if os.geteuid() == 0 else ["user"])]
     command = ["bwrap", *(f"--unshare-{space}" for space in spaces), "--die-with-parent", "--new-session"]
-    for path in shown():
+    command += ["--proc", "/proc", "--dev", "/dev"]
+    command += ["--perms", "1777", "--size", str(FILES), "--tmpfs", "/tmp"]  # some folders may be below it
+    for path in folders:
         for parent in reversed(Path(path).parents[:-1]):
             command += ["--perms", "0755", "--dir", str(parent)]
         kind = ["--symlink", os.readlink(path)] if os.path.islink(path) else ["--ro-bind", path]
         command += [*kind, path]
-    command += [
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--perms",
-        "1777",
-        "--size",
-        str(FILES),
-        "--tmpfs",
-        "/tmp",
-    ]
     command += ["--ro-bind", str(program), "/program", "--chdir", "/tmp", "--remount-ro", "/"]
     needed = ("SETUID", "SETGID", "SETPCAP") if os.geteuid() == 0 else ()  # only to become nobody
     return [*command, "--cap-drop", "ALL", *(x for n in needed for x in ("--cap-add", f"CAP_{n}")), "--"]
 
 
-def _namespaces(program: Path, root: Path) -> list[str]:
+def _namespaces(program: Path, root: Path, folders: list[str]) -> list[str]:
     unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     unshare += [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     unshare += ["--net", "--ipc", "--uts", "--cgroup", "sh", "-c", NAMESPACES, "sandbox"]
     devices = [f"/dev/{name}" for name in DEVICES]
-    return [*unshare, str(root), str(program), str(FILES), *shown(), *devices, "--"]
+    return [*unshare, str(root), str(program), str(FILES), *folders, *devices, "--"]
 
 
 def _watch(command: list[str], stdin: bytes, patience: float) -> Outcome:
