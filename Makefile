@@ -73,4 +73,5 @@ clean:
 .venv/dev: .venv/core
 	@echo "Adding the packages that tests need: about half a minute."
 	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[gym]' || echo "reasoning-gym needs a C compiler (for pycosat): its tests are skipped."
 	@touch $@

@@ -15,6 +15,7 @@ from helpers.data.sources import read_local
 from helpers.evaluation import benchmarks, grading
 from tests.support.sandboxed import needs_sandbox
 
+pytest.importorskip("reasoning_gym", reason="the extra gym is not installed; it needs a C compiler")
 SETS = {
     "knights_knaves": {"n_people": 3},
     "zebra_puzzles": {"num_people": 3, "num_characteristics": 3},

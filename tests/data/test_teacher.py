@@ -13,7 +13,7 @@ from helpers.data.segmentation import segment_with_model
 from helpers.data.sources import file_rows, read_local
 from helpers.data.teacher import chat, sample
 from tests.support.notebooks import run_here
-from tests.support.sandboxed import needs_sandbox
+from tests.support.sandboxed import needs_gym
 
 PROBLEMS = [
     {"id": f"p{i}", "problem": f"What is {i}+1, if anything?", "answer": str(i + 1)} for i in range(6)
@@ -202,7 +202,7 @@ def test_content_in_parts_is_one_text_and_a_half_made_row_is_asked_again(endpoin
         chat(endpoint.url, "m", "?")
 
 
-@needs_sandbox
+@needs_gym
 def test_a_scorer_of_reasoning_gym_says_which_answers_are_right(endpoint, tmp_path):
     """Problems, a teacher's answers, and traces of both kinds, in notebook A2 and from its file in 01."""
     sets = {"knights_knaves": {"n_people": 3}}

@@ -1,4 +1,6 @@
-"""What needs a sandbox, on machines that have one."""
+"""What needs a sandbox, on machines that have one, and what needs reasoning-gym."""
+
+from importlib.util import find_spec
 
 import pytest
 
@@ -14,3 +16,6 @@ def works() -> bool:
 
 
 needs_sandbox = pytest.mark.skipif(not works(), reason="neither bubblewrap nor user namespaces work here")
+needs_gym = pytest.mark.skipif(
+    not works() or find_spec("reasoning_gym") is None, reason="reasoning-gym, or a sandbox for it, is missing"
+)

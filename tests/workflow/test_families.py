@@ -16,7 +16,7 @@ from helpers.data.traces import read_traces
 from helpers.puzzles import islanders
 from helpers.workflow import recipe
 from tests.support import tiny
-from tests.support.sandboxed import needs_sandbox
+from tests.support.sandboxed import needs_gym
 from tests.workflow.test_recipes_chain import NOTEBOOKS, ROOT, run_all
 
 CONDITIONS = ["base", "correct", "wrong", "short", "names-50", "verdicts-50", "keywords-100", "shuffle-67"]
@@ -109,7 +109,7 @@ def house_of_reasoning_gym(folder: Path) -> Path:
     return made
 
 
-@needs_sandbox
+@needs_gym
 def test_data_sets_of_reasoning_gym_run_from_the_first_notebook_to_the_report(tmp_path):
     folder = house_of_reasoning_gym(tmp_path / "house")
     found, out = recipe.load("words", folder / "notebooks"), folder / "outputs" / "words"
