@@ -33,6 +33,7 @@ FOLDERS = {
     "05": {"analysis"},
     "06": {"analysis"},
     "07": {"analysis"},
+    "10": {"extensions", "evaluation", "analysis"},
     "A1": {"base_model", "training", "evaluation"},  # its exam needs responses
     "A2": {"data"},
 }
