@@ -6,9 +6,9 @@ r"""SIFT (arXiv 2502.14922): a problem's facts, its Sticker, are corrected until
 
 One prediction sees the Sticker alone, the other the problem, too. Where they differ, the Sticker is checked
 against the problem (forward); where they still do, it is written again from the second prediction (inverse)
-and checked. A problem has 1 request for its direct answer and 3, 3 and 4 for the stages. All problems go on
-together, in at most seven rounds. Keys hold the prompts: a killed run asks for what its journal lacks, and a
-prompt that comes up twice is asked once. Source: Algorithms 1 and 2 of the paper; the prompts are ours.
+and checked: 1 request for the direct answer, then 3, 3 and 4, in seven rounds of all problems at most. Keys
+hold the prompts, so a killed run goes on, and a prompt that comes up twice is asked once. Source: Algorithms 1
+and 2 of the paper; the prompts are ours.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import yaml
 
 from helpers.answers.boxed import final_answer
 from helpers.answers.workers import grade
-from helpers.data.traces import END_THINK
+from helpers.data.traces import END_THINK, THINK
 from helpers.evaluation import grading
 from helpers.evaluation.benchmarks import prompt
 from helpers.evaluation.journal import Request, Response
@@ -48,9 +48,9 @@ class Step:
     @property
     def text(self) -> str:
         """The response without its thought; of one that lists facts, the list alone."""
-        said = self.response.text.rpartition(END_THINK)[2].strip()
+        said = self.response.text.rpartition(END_THINK)[2].partition(THINK)[0]  # the last thought may be cut
         listed = LIST.search(said) if self.operation in PROMPTS else None
-        return listed[0].strip() if listed else said
+        return (listed[0] if listed else said).strip()
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,7 @@ def sift(asked: Sequence[Request], ask: Callable[[list[Request]], list[Response]
         raise ValueError(f"{other}: answers are compared as mathematics: choose a benchmark such as gsm8k")
     found = [Sifted() for _ in asked]
     while todo := [(i, *step) for i, request in enumerate(asked) for step in wanted(request, found[i])]:
-        keys = [digest([asked[i].key, text], 12) for i, _, _, text in todo]
-        batch = [replace(asked[i], prompt=w[-1], key=k) for (i, *w), k in zip(todo, keys, strict=True)]
+        batch = [replace(asked[i], prompt=p, key=digest([asked[i].key, p], 12)) for i, *_, p in todo]
         for (i, *what), response in zip(todo, ask(batch), strict=True):
             found[i] = replace(found[i], steps=(*found[i].steps, Step(*what, response)))
         for i in agreeing({i: found[i] for i, _, operation, _ in todo if operation == "both"}):
@@ -85,20 +84,24 @@ def sift(asked: Sequence[Request], ask: Callable[[list[Request]], list[Response]
 
 def wanted(request: Request, found: Sifted) -> list[tuple[int, str, str]]:
     """What to ask next for a problem: stage, operation and prompt; nothing at its end."""
-    filled = {"form": PROMPTS["form"], "problem": request.problem}
     if not found.steps:
-        return [(0, "direct", request.prompt), (1, "sticker", PROMPTS["sticker"].format(**filled))]
+        return [(0, "direct", request.prompt), (1, "sticker", filled("sticker", problem=request.problem))]
     last = found.steps[-1]
-    stage, operation, text = last.stage, last.operation, last.text
-    if operation in ("sticker", "forward"):
-        seen = {"alone": text, "both": f"{request.problem}\n\n{text}"}
-        return [(stage, name, prompt(request.benchmark, words)) for name, words in seen.items()]
-    if operation == "both" and (found.stage or stage == 3):
+    if last.operation in ("sticker", "forward"):
+        seen = {"alone": last.text, "both": f"{request.problem}\n\n{last.text}"}
+        return [(last.stage, name, prompt(request.benchmark, text)) for name, text in seen.items()]
+    if found.stage or (last.operation, last.stage) == ("both", 3):
         return []
-    if operation == "both" and stage == 2:
-        return [(3, "inverse", PROMPTS["inverse"].format(**filled, prediction=text))]
-    draft = text if operation == "inverse" else found.latest("sticker").text
-    return [(max(stage, 2), "forward", PROMPTS["forward"].format(**filled, sticker=draft))]
+    if (last.operation, last.stage) == ("both", 2):
+        return [(3, "inverse", filled("inverse", prediction=last.text))]
+    draft = last.text if last.operation == "inverse" else found.latest("sticker").text
+    return [(max(2, last.stage), "forward", filled("forward", problem=request.problem, sticker=draft))]
+
+
+def filled(name: str, **texts: str) -> str:
+    """A prompt with texts in their places; all other braces stay, those of the texts, too."""
+    places = {"form": PROMPTS["form"]} | texts
+    return re.sub(r"\{(\w+)\}", lambda found: places.get(found[1], found[0]), PROMPTS[name])
 
 
 def agreeing(found: dict[int, Sifted]) -> list[int]:

@@ -198,7 +198,7 @@ def test_a_sticker_that_is_not_changed_is_not_predicted_from_again(tmp_path):
     todo = asked(("p", "Add 2 and 3."))
 
     def stubborn(request):
-        return f"\\boxed{{{operation(request)}}}" if "Return your" in request.prompt else FACTS.format(1)
+        return f"\\boxed{{{len(operation(request))}}}" if "Return your" in request.prompt else FACTS.format(1)
 
     (found,), log = sift(todo, tmp_path, answer=stubborn)
     assert found.stage == 0 and len(found.steps) == 11 and len(log) == 6
@@ -212,6 +212,9 @@ def test_a_sticker_that_is_not_changed_is_not_predicted_from_again(tmp_path):
         ("\\boxed{0.5}", "\\boxed{\\frac{1}{2}}", True),
         ("\\boxed{\\$5}", "\\boxed{5 \\text{ dollars}}", True),
         ("\\boxed{5}", "\\boxed{5.0}", True),
+        ("\\boxed{\\$9{,}500}", "\\boxed{9500}", True),
+        ("\\boxed{8,000}", "\\boxed{8000}", True),
+        ("\\boxed{-3}", "\\boxed{3}", False),
         ("\\boxed{5}", "\\boxed{6}", False),
         ("", "", False),
         ("5", "5", False),
@@ -263,6 +266,8 @@ def test_a_list_is_a_part_of_its_response(text, name):
         (FACTS.format(1), "**Conditions:**\n1. draft 1\n\n**Question:** How many?"),
         ("<think>\n**Conditions:** 9\n</think>\n\nConditions:\n1. a\nQuestion:\nWhy?\nB",
          "Conditions:\n1. a\nQuestion:\nWhy?"),
+        ("<think>\nThe list: **Conditions:**\n1. Wait, no", ""),
+        ("<think>\na\n</think>\nConditions:\n1. b\n<think>c", "Conditions:\n1. b"),
         ("**Conditions:**\n1. cut in the mid", "**Conditions:**\n1. cut in the mid"),
         ("No list, sorry. ", "No list, sorry."),
         ("", ""),
@@ -272,12 +277,24 @@ def test_a_list_begins_with_its_heading_and_ends_with_its_question(response, tex
     assert stickers.Step(1, "sticker", "", Response(response, 1, True)).text == text
 
 
-@pytest.mark.parametrize(
-    "unit", ["*", "conditions:", "**Conditions:**\n", "question:", "\n", "**", "</think>"]
-)
-def test_long_hostile_responses_take_no_time(unit):
+UNITS = [
+    "*",
+    "conditions:",
+    "**Conditions:**\n",
+    "question:",
+    "\n",
+    "**",
+    "</think>",
+    "question:\n\n",
+    "<think>",
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("start", ["", "Conditions:", "Conditions:\nquestion:"])
+def test_long_hostile_responses_take_no_time(start, unit):
     begun = time.process_time()
-    assert stickers.Step(1, "sticker", "", Response(unit * 20_000, 1, False)).text is not None
+    assert stickers.Step(1, "sticker", "", Response(start + unit * 20_000, 1, False)).text is not None
     assert time.process_time() - begun < 2
 
 
@@ -286,6 +303,22 @@ def test_puzzles_and_programs_are_refused(tmp_path, benchmark):
     todo = [r for r in asked(("p", "Add.")) for r in [Request(**vars(r) | {"benchmark": benchmark})]]
     with pytest.raises(ValueError, match=f"{benchmark}: answers are compared as mathematics"):
         sift(todo, tmp_path)
+
+
+def test_braces_in_a_prompt_are_kept(monkeypatch):
+    monkeypatch.setitem(stickers.PROMPTS, "inverse", "{'a': 1} or \\boxed{} {0} {x}, {form}: {prediction}")
+    monkeypatch.setitem(stickers.PROMPTS, "form", "F")
+    said = stickers.filled("inverse", prediction="{form} \\1 {")
+    assert said == "{'a': 1} or \\boxed{} {0} {x}, F: {form} \\1 {"
+
+
+def test_another_limit_or_model_is_asked_again(tmp_path):
+    todo = asked(("p1", "Add 2 and 3."))
+    sift(todo, tmp_path)
+    for change in ({"max_new_tokens": 60}, {"model": "another"}):
+        given = {"max_new_tokens": 50, "model": "scripted"} | change
+        table = pa.table({"id": ["p1"], "problem": ["Add 2 and 3."], "answer": ["5"]})
+        assert len(sift(journal.requests("base", 0, "gsm8k", table, **given), tmp_path)[1]) == 4
 
 
 def test_no_problem_is_nothing_to_ask(tmp_path):
