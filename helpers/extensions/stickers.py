@@ -6,9 +6,8 @@ r"""SIFT (arXiv 2502.14922): a problem's facts, its Sticker, are corrected until
 
 One prediction sees the Sticker alone, the other the problem, too. Where they differ, the Sticker is checked
 against the problem (forward); where they still do, it is written again from the second prediction (inverse)
-and checked: 1 request for the direct answer, then 3, 3 and 4, in seven rounds of all problems at most. Keys
-hold the prompts, so a killed run goes on, and a prompt that comes up twice is asked once. Source: Algorithms 1
-and 2 of the paper; the prompts are ours.
+and checked: 1 request for the direct answer, then 3, 3 and 4, in seven rounds at most. Keys hold the prompts,
+so a killed run goes on, and a prompt that comes up twice is asked once. Source: Algorithms 1 and 2 there.
 """
 
 from __future__ import annotations
