@@ -79,7 +79,7 @@ def test_misquoted_puzzles_are_counted_and_without_a_run_the_notebook_says_what_
         "absent": 0,
         "correct": 0,
     }
-    assert kept["results"].model.unique().tolist() == ["SmolLM2-135M-Instruct"]
+    assert kept["results"].model.unique().tolist() == ["smollm2"]
     missing = run_here("10_stickers", laptop=str(tmp_path))
     assert missing["drift"].empty and "`make reproduce` makes them" in capsys.readouterr().out
 
