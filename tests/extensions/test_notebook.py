@@ -141,3 +141,13 @@ def test_a_failed_run_says_why_and_keeps_the_notebook(house):
     failed = reproduce(house, {"10_stickers": {"engine": "vlm", "benchmarks": ["gsm8k"]}})
     assert failed.returncode == 2 and "10_stickers failed: KeyError" in failed.stderr
     assert list((house / "outputs" / "stickers" / "notebooks").glob("*.failed.ipynb"))
+
+
+def test_the_kept_run_s_page_says_what_its_table_says():
+    kept = NOTEBOOKS.parent / "outputs" / "reference" / "stickers"
+    results, page = tables.read_csv(kept / "results.csv"), (kept / "README.md").read_text()
+    means = results.groupby("after")[["calls", "tokens"]].mean()
+    shown = [means.calls.map("{:.1f}".format), means.tokens.map("{:.0f}".format)]
+    assert "{} requests; {} tokens".format(*map(", ".join, shown)) in page
+    right = results.assign(right=results.status == "ok").groupby("after").right.sum()
+    assert set(right) == {0} and "0 of 50" in page and set(results.groupby("after").size()) == {50}
