@@ -33,12 +33,16 @@ from helpers.workflow import provenance
 from helpers.workflow import recipe as recipes
 from helpers.workflow.progress import EVENT, Progress, minutes
 
+ALONE = "10_stickers"  # a recipe may have a section for it and nothing else; it needs no other notebook
+
 
 def reproduce(name: str, cores: int, seeds: list[int] | None = None, model: str = "") -> int:
     """Run a recipe up to its report, with `seeds` and base `model` if given; returns the exit status.
 
     It runs in two stages, so that arms which are made again and come out the same do not cause new training.
     """
+    if (section := alone(name, given=seeds or model)) is not None:
+        return run_alone(section, Path("outputs", Path(name).stem))
     recipe = recipes.load(name, seeds=seeds, model=model)
     wanted, here = recipe["03_lora_training"].get("gpus", 0), len(devices.visible())
     if wanted > here:
@@ -78,6 +82,35 @@ def reproduce(name: str, cores: int, seeds: list[int] | None = None, model: str 
         print(f"Done in {minutes(time.monotonic() - progress.started)}. Report: {report}")
     else:
         print(f"Nothing to do: {out} is complete. Report: {report}")
+    return 0
+
+
+def alone(name: str, given: Any = None) -> dict[str, Any] | None:
+    """The parameters in a recipe for the notebook `ALONE`, and for it only; None in any other recipe."""
+    path = recipes.find(name, Path("notebooks"))
+    try:
+        if ALONE not in (found := recipes.read(path)):
+            return None
+        if given or found.keys() - {"about", ALONE}:
+            raise ValueError(f"{ALONE} runs without the chain: 'about' and {ALONE!r} are all that it takes")
+        recipes.check_section(ALONE, found[ALONE], Path("notebooks"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return found[ALONE]
+
+
+def run_alone(section: dict[str, Any], out: Path) -> int:
+    """Run the notebook `ALONE`, which keeps by itself what is finished; returns the exit status."""
+    made, values = out / "notebooks" / f"{ALONE}.ipynb", json.dumps({"output_dir": f"../{out}"} | section)
+    print(f"{ALONE} is running. Interrupted, the next call goes on from there.", flush=True)
+    command = [sys.executable, "-m", "helpers.workflow.chain", "notebook", str(made), values]
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / ".lock"):
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    ending = json.loads(done.stdout.rpartition(EVENT)[2] or "{}")
+    if done.returncode:
+        raise ValueError(f"{ALONE} failed: {ending.get('error')}; run again to go on from what is finished")
+    print(f"Done in {minutes(ending['seconds'])}. Notebook: {made}")
     return 0
 
 

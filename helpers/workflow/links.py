@@ -36,6 +36,9 @@ ABOUT = {
     "05_analysis": "accuracies, differences, verdicts; token losses; two models on one problem",
     "06_published_outputs": "the authors' own generations, graded again",
     "07_why_content_costs": "five explanations, each tested by runs of its own",
+    "08_inference_scaling": "what more tokens per problem buy: several responses, or a longer one",
+    "09_reinforcement": "GRPO, RLSP and T1 from a condition's adapter: what they can repair",
+    "10_stickers": "SIFT: a problem's facts written out and corrected, until two answers agree",
     "A1_base_model": "how the base model was made",
     "A2_traces_of_your_own": "responses of real models, or your own, as traces",
 }
@@ -53,12 +56,12 @@ def colab_link(home: str, stem: str) -> str:
 
 def header(home: str, stem: str, executed: bool = False) -> str:
     """The first cell of a notebook, or of its executed copy: Colab's badge, the other one, the neighbours."""
-    names = [name for name in ABOUT if name[0] == "0" or not executed]
+    names = [name for name in ABOUT if name[0].isdigit() or not executed]
     at = names.index(stem)
     parts = [f"[![Open In Colab]({COLAB}/assets/colab-badge.svg)]({colab_link(home, stem)})"]
     if executed:
         parts.append(f"[without results, to run](../../../../notebooks/{stem}.ipynb)")
-    elif stem[0] == "0":
+    elif stem[0].isdigit():
         parts.append(f"[with results](../{RENDERED}/{stem}.ipynb)")
     if at:
         parts.append(f"← [{names[at - 1][:2]}]({names[at - 1]}.ipynb)")
@@ -116,7 +119,7 @@ def notebooks_table(home: str) -> str:
     """README's table of the notebooks."""
     rows = ["| notebook | what it shows | with results | |", "|---|---|---|---|"]
     for stem, words in ABOUT.items():
-        seen = f"[rendered]({RENDERED}/{stem}.ipynb)" if stem[0] == "0" else ""
+        seen = f"[rendered]({RENDERED}/{stem}.ipynb)" if stem[0].isdigit() else ""
         colab = f"[Colab]({colab_link(home, stem)})"
         rows.append(f"| [{stem}](notebooks/{stem}.ipynb) | {words} | {seen} | {colab} |")
     return "\n".join(rows)

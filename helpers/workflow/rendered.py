@@ -3,8 +3,9 @@
     python -m helpers.workflow.rendered laptop    # after `make reproduce`; about two minutes
 
 01 to 04 are those of a finished run, the batch of `correct` for 03 and 04. 05 is run on the committed scores
-and the run's models and responses, 07 on all committed scores; 00 and 06 are run as they are. Only a run
-whose scores agree with the committed ones is taken, and 05 has to make the committed tables.
+and the run's models and responses, 07 on all committed scores, 10 on the run's responses; 00 and 06 are run
+as they are. Only a run whose scores agree with the committed ones is taken, and 05 has to make the committed
+tables.
 """
 
 from __future__ import annotations
@@ -119,6 +120,7 @@ def render(name: str) -> Path:
     made["05_analysis"] = analyse(kept, folder)
     made["06_published_outputs"] = execute("06_published_outputs", folder, published)
     made["07_why_content_costs"] = execute("07_why_content_costs", folder, WHY)
+    made["10_stickers"] = execute("10_stickers", folder, {})
     for table in ("grid.csv", "differences.csv", "claims.csv"):
         if (folder / "results" / table).read_bytes() != (kept / table).read_bytes():
             raise ValueError(f"notebook 05 made another {table} than {kept / table}: run `make report` first")

@@ -208,9 +208,12 @@ def test_the_recipes_of_the_readme_are_those_there_are():
 
 @pytest.mark.parametrize("path", sorted((NOTEBOOKS / "recipes").glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_page_names_the_extra_that_a_recipe_needs(path):
-    found = recipe.load(str(path), NOTEBOOKS)
     page = (NOTEBOOKS / "recipes" / "README.md").read_text()
     row = next(line for line in page.splitlines() if re.match(rf"\| .*`{path.stem}`", line))
+    if "conditions" not in (alone := recipe.read(path)):
+        assert ("'.[gpu]'" in row) == ("'engine': 'vllm'" in str(alone))
+        return
+    found = recipe.load(str(path), NOTEBOOKS)
     settings = found["03_lora_training"]
     methods = [
         recipe.parse(c).method or settings.get("default_method", "lora") for c in recipe.trained(found)
