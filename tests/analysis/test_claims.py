@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,10 @@ from helpers.analysis import claims, tables
 from helpers.analysis.paper import paper_cells
 from helpers.conditions import parse
 from helpers.perturbations.arms import parse_arm
+from helpers.workflow import recipe
 from tests.analysis.test_tables import LEVELS, PAPER, read, write_scores
 
+ROOT = Path(__file__).parents[2]
 REGISTERED = claims.read_claims()
 REGISTERED_DOSE = next(c["left"] for c in REGISTERED["claims"] if c["id"] == "consistency-dose")
 AS_THE_PAPER = {
@@ -204,3 +207,37 @@ def test_claims_as_json_are_the_table(tmp_path):
     assert [r["verdict"] for r in rows] == table.verdict.tolist()
     assert [r["difference"] for r in rows] == [None if np.isnan(d) else d for d in table.difference]
     assert "±5" in rows[2]["rule"]
+
+
+def test_claims_about_reinforcement_need_what_its_recipe_trains():
+    found = recipe.load("reinforcement", ROOT / "notebooks")
+    for claim in REGISTERED["reinforcement"]:
+        assert set(claims.weights(claim)) <= set(found["conditions"])
+    assert set(claims.measures_of(REGISTERED["reinforcement"])) < set(tables.MEASURES)
+    assert found["05_analysis"]["claim_list"] == "reinforcement"
+
+
+def test_a_claim_may_be_about_another_measure_in_hundredths():
+    """Two problems and two samples of each: five tries with a keyword in two of them, or four with none."""
+    base = {"seed": 0, "benchmark": "b", "finished": True}
+    rows = [
+        base
+        | {"condition": c, "problem_id": p, "sample": k, "correct": k == 0, "tokens": 100 + 50 * k}
+        | {"tries": tries, "keywords": words}
+        for c, tries, words in (("correct.rlsp", 5, 2), ("correct.rl", 4, 0))
+        for p in "pq"
+        for k in (0, 1)
+    ]
+    scores = pd.DataFrame(rows)
+    names = ("tries", "keywords_per_try", "right_after_128", "reflects")
+    measured = {name: tables.solved(scores, name) for name in names}
+    asked = [
+        {"id": name, "sentence": "", "rule": "above", "measure": name, "left": ["correct.rlsp"]}
+        for name in names
+    ]
+    asked[0] |= {"right": ["correct.rl"]}
+    judged = claims.judge(asked, tables.solved(scores), ["b"], 5, measured=measured).set_index("id")
+    assert judged.difference.to_dict() == {
+        "tries": 100, "keywords_per_try": 40, "right_after_128": 0, "reflects": 100,
+    }  # fmt: skip
+    assert claims.measures_of(asked) == list(names)

@@ -14,7 +14,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.evaluation import generation, journal, vllm_engine
+from helpers.analysis import tables
+from helpers.data.traces import read_table
+from helpers.evaluation import generation, grading, journal, vllm_engine
 from helpers.evaluation.journal import Response
 from helpers.puzzles import countdown
 from helpers.training import models
@@ -54,6 +56,22 @@ def test_a_stopped_run_goes_on_where_it_was_and_asks_nothing_twice(tmp_path):
     assert len(seen) == len(set(seen)) == len(todo) == 12
     assert [r.text for r in responses] == [r.prompt for r in todo]
     assert journal.complete(todo, counting(seen), tmp_path) == responses and len(seen) == 12
+
+
+def test_a_benchmark_that_ends_in_greedy_is_answered_greedily_beside_samples(tmp_path):
+    asked = []
+
+    def engine(todo):
+        asked.extend((r.benchmark, r.sample, r.temperature) for r in todo)
+        yield from ((i, Response("", 0, True)) for i in range(len(todo)))
+
+    problems = {"countdown": PROBLEMS.slice(0, 1), "countdown-greedy": PROBLEMS.slice(0, 1)}
+    hot = {"samples": 2, "temperature": 0.7, "max_new_tokens": 9}
+    paths = journal.answer(["base"], 0, problems, engine, "e", tmp_path, str(ROOT / "base_model"), **hot)
+    assert asked == [("countdown", 0, 0.7), ("countdown", 1, 0.7), ("countdown-greedy", 0, 0.0)]
+    scores = grading.score(read_table(paths["base"]), "base", 0).to_pandas()
+    answers = tables.solved(scores)
+    assert set(answers) == set(problems) and answers["countdown-greedy"]["base"].shape == (1, 1)
 
 
 def test_half_a_line_is_dropped_and_its_request_asked_again(tmp_path):

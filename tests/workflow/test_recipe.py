@@ -86,6 +86,11 @@ def test_more_seeds_of_single_conditions_are_runs_beside_the_common_ones(tmp_pat
         ({"recipe": "../elsewhere"}, "names a folder"),
         ({"conditions": ["correct.full.lora"]}, "'full' and 'lora' are one method too many"),
         ({"conditions": ["correct.n0"]}, "unknown method 'n0'"),
+        ({"conditions": ["correct.rl"]}, "'correct.rl' goes on from 'correct', which is not there"),
+        ({"conditions": ["base", "base.full.rl"]}, "the base is not trained, so it has a size at most"),
+        ({"conditions": ["correct.full", "correct.full.rl"]}, "goes on from LoRA adapters alone"),
+        ({"conditions": ["correct", "correct.rlps"]}, "did you mean 'rlsp'?"),
+        ({"09_reinforcement": {"updats": 3}}, "09_reinforcement: unknown parameter 'updats': did you mean"),
         ({"conditions": ["base.full"]}, "the base is not trained, so it has a size at most"),
         ({"conditions": ["correct.7b"]}, "'correct.7b': no model of size '7b' in models"),
         ({"conditions": ["correct.7b"], "models": {"70b": "a/b"}}, "did you mean '70b'?"),
@@ -232,6 +237,20 @@ def test_a_recipe_may_be_a_number_a_source_have_braces_and_a_folder_spaces(tmp_p
     assert ran.returncode == 0, said
     assert "data/{name}.jsonl" in said and "outputs/2025/" in said
     assert f"exec '{python}' -m helpers.workflow.chain notebook" in said
+
+
+def test_conditions_with_a_reward_are_trained_by_notebook_09_in_jobs_of_their_own():
+    conditions = ["base", "correct", "short", "base.rl", "correct.rl64", "correct.t1"]
+    given = {"conditions": conditions, "conditions_per_job": 2}
+    found = recipe.checked(given, "few", NOTEBOOKS)
+    assert [c for group, _ in recipe.batches(found).values() for c in group] == conditions
+    trainings = [job for job in recipe.jobs(found) if job.startswith(("03", "09"))]
+    assert trainings == [
+        "03_lora_training.correct+1.s0",
+        "09_reinforcement.base.rl+1.s0",
+        "09_reinforcement.correct.t1.s0",
+    ]
+    assert recipe.runs(found) == [f"{c}.s0" for c in conditions]
 
 
 def test_conditions_share_a_job_where_the_recipe_says_so():
