@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given
@@ -24,6 +25,7 @@ from tests.support.notebooks import run_here
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "base_model"
+WEIGHTS = "adapter_model.safetensors"
 STATUSES = ("ok", "wrong", "unparsed", "timeout", "truncated")
 outcomes = st.builds(
     Outcome, st.sampled_from(STATUSES), st.text(max_size=40), st.integers(0, 500), st.booleans()
@@ -141,6 +143,26 @@ def test_a_reinforced_adapter_goes_on_from_its_start_and_is_evaluated_like_any(p
     assert 0 < moved < 0.05
     model, _ = models.load_condition(BASE, problems / "adapters", "base.rl", 0)
     assert not isinstance(model, PeftModel)
+
+
+def test_responses_that_are_all_cut_teach_nothing_and_break_nothing(problems):
+    """As where a limit is too low for any answer (public reports of runs with a loss of 0)."""
+    first = job(problems, "base.rl.s0")
+    reinforcement.train(first)
+    record = reinforcement.train(job(problems, "b.s0", start=first.folder, max_new_tokens=2, updates=2))
+    assert [row["frac_reward_zero_std"] for row in record["curve"]] == [1.0]
+    assert record["curve"][0]["finished"] == record["curve"][0]["right"] == 0
+    start, end = (load_file(problems / "adapters" / f"{run}.s0" / WEIGHTS) for run in ("base.rl", "b"))
+    assert all(torch.equal(start[name], end[name]) for name in start)
+
+
+def test_a_problem_may_be_there_twice(problems):
+    """Responses to equal prompts are different draws, in different groups."""
+    row = countdown.benchmark("countdown", countdown.problems("validation", 1, 0)).to_pylist()[0]
+    write_table(pa.Table.from_pylist([row] * 8), problems / "twice.parquet")
+    twice = job(problems, "c.s0", problems=str(problems / "twice.parquet"), updates=2, learning_rate=0.0)
+    record = reinforcement.train(twice)
+    assert len(record["curve"]) == 1 and 0 <= record["curve"][0]["right"] <= 1
 
 
 def test_a_start_of_another_kind_trains_to_other_weights(problems):

@@ -118,7 +118,13 @@ def targets(text: str) -> list[str]:
     return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "//" not in link]
 
 
-PAGES = ("README.md", "notebooks/recipes/README.md", "outputs/reference/laptop/README.md", "tests/README.md")
+PAGES = (
+    "README.md",
+    "helpers/README.md",
+    "notebooks/recipes/README.md",
+    "outputs/reference/laptop/README.md",
+    "tests/README.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
