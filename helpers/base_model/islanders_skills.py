@@ -1,9 +1,9 @@
 """What the islanders base model learns: the skills of a search, never a search.
 
     judge     Ben is a knave. Carl is a knight. True or false: Ben is a knave or Carl is a knave.
-              -> It is true that Ben is a knave or Carl is a knave.
+              -> Ben is a knave or Carl is a knave. That is true.
     derive    Ben is a knave. Ben says: Anna and Carl are of the same kind. Anna is a knight. What follows?
-              -> Ben is a knave, so it is false that Anna and Carl are of the same kind. Then Carl is a knave.
+              -> Ben says: Anna and Carl are of the same kind. Ben is a knave, so that is false. Then Carl ...
     cases     Knights tell ... Who is what? Assume Carl is a knave: Carl, Anna. Assume Ben is a knight: Anna.
               -> the cases worked through in that order, in the wording of the traces
     direct    Knights tell ... Who is what?    -> the answer at once
@@ -56,7 +56,7 @@ def judge(rng: random.Random) -> tuple[str, str]:
     said = islanders.random_problem(rng)
     kinds = {name: rng.random() < 0.5 for name in rng.sample(list(said), len(said))}
     asked = [text for _ in range(2) for text in islanders.random_problem(rng, list(said)).values()][:6]
-    lines = [f"It is {str(islanders.holds(text, kinds)).lower()} that {text}." for text in asked]
+    lines = [f"{text}. {islanders.judgement(islanders.holds(text, kinds))}." for text in asked]
     facts = " ".join(f"{fact}." for fact in is_a(kinds))
     return f"{facts} True or false: {'; '.join(asked)}.", "\n".join(lines)
 

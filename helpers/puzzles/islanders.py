@@ -3,13 +3,14 @@
     problem   Knights tell the truth, knaves lie. Anna says: Ben is a knave. Ben says: ... Who is what?
     steps     Let me find out what Anna, Ben and Carl are.
               Assume Anna is a knight.
-              Anna is a knight, so it is true that Ben is a knave. Then Ben is a knave.
-              Wait. Ben is a knave, but it is true that Anna and Carl are of the same kind. Contradiction.
+              Anna says: Ben is a knave. Anna is a knight, so that is true. Then Ben is a knave.
+              Wait. Ben says: Carl is a knight. That is true, but Ben is a knave. Contradiction.
               Alternatively, a new case. Assume Anna is a knave.
               ...
     solution  The answer is \\boxed{Anna is a knave, Ben is a knight, Carl is a knave}.
 
-A step is an assumption, or what follows from one islander's words. A case assumes the kind of one islander
+A step is an assumption, or what follows from one islander's words, which are said again before they are
+judged: a model reads from left to right. A case assumes the kind of one islander
 and visits everyone's words in the order of the problem, again and again, until all fit, two things contradict
 each other, or nothing follows any more; then comes the next case, in a fixed order, which starts afresh. A
 reflection is a sentence of its own. A problem's depth is the number of the first case in which all fits.
@@ -93,13 +94,18 @@ def follows(name: str, text: str, kinds: Kinds, slip: bool = False) -> tuple[str
             return None
         last = list(new)[-1]
         new[last] ^= slip
-        true, end = kinds[name], f"Then {listed(is_a(new))}."
-        return f"{is_a({name: true})[0]}, so it is {str(true).lower()} that {text}. {end}", new
+        speaker = f"{is_a({name: kinds[name]})[0]}, so that is {str(kinds[name]).lower()}."
+        return f"{name} says: {text}. {speaker} Then {listed(is_a(new))}.", new
     true ^= slip
+    judged = f"{name} says: {text}. {judgement(true)}"
     if name not in kinds:
-        return f"It is {str(true).lower()} that {text}. Then {is_a({name: true})[0]}.", {name: true}
+        return f"{judged}. Then {is_a({name: true})[0]}.", {name: true}
     link, end = ("and", FITS) if true == kinds[name] else ("but", CONTRADICTION)
-    return f"{is_a({name: kinds[name]})[0]}, {link} it is {str(true).lower()} that {text}. {end}", {}
+    return f"{judged}, {link} {is_a({name: kinds[name]})[0]}. {end}", {}
+
+
+def judgement(true: bool) -> str:
+    return f"That is {str(true).lower()}"
 
 
 def cases(said: Said) -> Iterator[dict[str, bool]]:

@@ -14,7 +14,9 @@ from helpers.puzzles import islanders, statements
 
 CORRECT = islanders.correct_traces("train", 200, seed=0)
 WRONG = islanders.wrong_traces("train", 120, seed=0)
-WORDS = re.compile("(?:(.+), (?:so|and|but) it|It) is (true|false) that (.+)")
+WORDS = re.compile(
+    r"(\w+) says: ([^.]+)\. (?:(.+), so that|That) is (true|false)(?:, (?:and|but) (.+))?\. (.+)"
+)
 ATOM = r"(\w+) is (not )?a (knight|knave)"
 
 
@@ -67,18 +69,17 @@ def errors(trace):
         if text == "Nothing else follows.":
             found += [i] if any(consequences(name, said, kinds) != {} for name in left) else []
             continue
-        first, _, end = text.partition(". ")
-        subject, word, statement = WORDS.fullmatch(first.removesuffix(".")).groups()
-        speaker = next(n for n in facts(subject or end) if n in left and said[n] == statement)
-        left.remove(speaker)
+        speaker, statement, subject, word, other, end = WORDS.fullmatch(text).groups()
+        right = speaker in left and said[speaker] == statement
+        left.discard(speaker)
         value = {truth(statement, world) for world in worlds(said, kinds)}
-        if end == "That fits." or end == "Contradiction.":
-            right = value == {word == "true"} and (end == "That fits.") == ({kinds.get(speaker)} == value)
+        if end in ("That fits.", "Contradiction."):
+            right &= value == {word == "true"} and (end == "That fits.") == ({kinds.get(speaker)} == value)
         else:
-            right = facts(end) == consequences(speaker, said, kinds)
+            right &= facts(end) == consequences(speaker, said, kinds)
             right &= (word == "true") == facts(subject or end)[speaker]
-        if subject:
-            right &= facts(subject) == {speaker: kinds.get(speaker)}
+        if subject or other:
+            right &= facts(subject or other) == {speaker: kinds.get(speaker)}
         found += [] if right else [i]
         kinds = kinds | (facts(end) if end.startswith("Then ") else {})
     return found, kinds, left
