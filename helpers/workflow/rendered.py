@@ -3,9 +3,9 @@
     python -m helpers.workflow.rendered laptop    # after `make reproduce`; about two minutes
 
 01 to 04 are those of a finished run, the batch of `correct` for 03 and 04. 05 is run on the committed scores
-and the run's models and responses, 07 on all committed scores, 10 on the run's responses; 00 and 06 are run
-as they are. Only a run whose scores agree with the committed ones is taken, and 05 has to make the committed
-tables.
+and the run's models and responses, 07 on all committed scores, 08 on the run's models, 10 on its responses;
+00 and 06 are run as they are; 09 is that of a finished recipe `reinforcement`, or the copy stays. Only a
+run whose scores agree with the committed ones is taken, and 05 has to make the committed tables.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 
 from helpers.data.traces import read_table
 from helpers.files import write_text
 from helpers.workflow import links, recipe
 from helpers.workflow.reference import analyse, execute
 
-KEYS = ["benchmark", "problem_id"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TOLERANCE = 0.05  # share of responses with another verdict
 # Where 07 looks for runs, so that it takes the committed ones, and writes its verdicts and figures.
 WHY = {"outputs": "../outputs/reference", "output_dir": "../outputs/reference/why_content_costs"}
+REINFORCED = "outputs/reinforcement/notebooks"
 PUBLISHED = Path("outputs", "published")  # the authors' responses; downloaded if there are none
 
 
@@ -44,8 +45,9 @@ def jobs_shown(found: dict[str, Any]) -> dict[str, str]:
 def check_scores(out: Path, kept: Path, found: dict[str, Any]) -> None:
     """ValueError unless a finished run is the committed one, up to what another processor rounds differently.
 
-    The untouched model's verdicts have to be the same, and nearly all of those of each trained one: up to
-    2.3% differed between two processors, 7 to 22% between two training seeds.
+    The verdicts of the untouched model have to be the same. Of a trained one 5% may differ, or half as many
+    as between two training seeds: arms that train unevenly differ most, between two machines (7.5% for
+    `shuffle-100`) and between two seeds (21%).
     """
     committed = read_table(kept / "scores.parquet").to_pandas()
     for run in recipe.runs(found):
@@ -53,14 +55,22 @@ def check_scores(out: Path, kept: Path, found: dict[str, Any]) -> None:
         if not path.exists():
             raise ValueError(f"{path} does not exist: run `make reproduce RECIPE={found['recipe']}` first")
         here = read_table(path).to_pandas()
-        condition, seed = here.condition.iloc[0], here.seed.iloc[0]
-        both = here.merge(committed[(committed.condition == condition) & (committed.seed == seed)], on=KEYS)
-        differ = int((both.correct_x != both.correct_y).sum())
-        if len(both) != len(here) or differ > (0 if run.startswith("base.") else TOLERANCE * len(here)):
+        rows = committed[committed.condition == here.condition.iloc[0]]
+        same, others = rows[rows.seed == here.seed.iloc[0]], rows[rows.seed != here.seed.iloc[0]]
+        differ, common = differing(here, same)
+        between, _ = differing(same, others[others.seed == others.seed.min()])
+        allowed = 0 if run.startswith("base.") else max(TOLERANCE * len(here), between / 2)
+        if common != len(here) or differ > allowed:
             raise ValueError(
-                f"{path}: {differ} of {len(here)} verdicts (of {len(both)} in common) differ from the "
+                f"{path}: {differ} of {len(here)} verdicts (of {common} in common) differ from the "
                 "committed ones, so this run is not the reference run"
             )
+
+
+def differing(one: pd.DataFrame, other: pd.DataFrame) -> tuple[int, int]:
+    """How many verdicts differ between two runs, and how many problems they have in common."""
+    both = one.merge(other, on=["benchmark", "problem_id"])
+    return int((both.correct_x != both.correct_y).sum()), len(both)
 
 
 def without_widget(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
@@ -120,6 +130,9 @@ def render(name: str) -> Path:
     made["05_analysis"] = analyse(kept, folder)
     made["06_published_outputs"] = execute("06_published_outputs", folder, published)
     made["07_why_content_costs"] = execute("07_why_content_costs", folder, WHY)
+    made["08_inference_scaling"] = execute("08_inference_scaling", folder, {"run": f"../{out}"})
+    if trained := sorted(Path(REINFORCED).glob("09_reinforcement.*.s0.ipynb")):
+        made["09_reinforcement"] = trained[0]
     made["10_stickers"] = execute("10_stickers", folder, {})
     for table in ("grid.csv", "differences.csv", "claims.csv"):
         if (folder / "results" / table).read_bytes() != (kept / table).read_bytes():
