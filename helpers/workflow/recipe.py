@@ -255,7 +255,7 @@ def batches(recipe: dict[str, Any]) -> dict[str, tuple[list[str], int]]:
     A job of `conditions_per_job` is named after its first: `correct.s0` for one alone, `correct+3.s0` for it
     and three more. Base models have a job of their own; they are evaluated once, as seed 0.
     """
-    most = recipe["conditions_per_job"]
+    most = recipe.get("conditions_per_job", 1)  # runs of earlier versions have none
     groups = [([c], 0) for c in recipe["conditions"] if parse(c).is_base]
     for seed in all_seeds(recipe):
         own = [c for c in trained(recipe) if seed in seeds_of(c, recipe["seeds"], recipe["more_seeds"])]
