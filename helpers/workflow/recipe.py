@@ -120,14 +120,15 @@ def checked(recipe: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
     if min(all_seeds(recipe)) < 0:
         raise ValueError(f"seeds: {min(all_seeds(recipe))} is negative")
     check_base_model("base_model", recipe["base_model"], folder)
-    recipe["base_model"] = os.path.expanduser(recipe["base_model"])
     for size, name in recipe["models"].items():
         if not re.fullmatch(KINDS["size"], str(size)):
             raise ValueError(f"models: {size!r} is no size: a number and m or b, as in 500m or 7b")
         check_type(f"models: {size}", name, "")
         check_base_model(f"models: {size}", name, folder)
+    recipe["base_model"] = os.path.expanduser(recipe["base_model"])
     recipe["models"] = {size: os.path.expanduser(name) for size, name in recipe["models"].items()}
-    for notebook in (*NOTEBOOKS, REINFORCEMENT):
+    rewarded = any(parse(c).reward for c in recipe["conditions"]) or REINFORCEMENT in recipe
+    for notebook in NOTEBOOKS + (REINFORCEMENT,) * rewarded:
         recipe[notebook] = recipe.get(notebook) or {}
         check_section(notebook, recipe[notebook], folder)
     return recipe
@@ -218,9 +219,14 @@ def check_type(key: str, value: Any, example: Any) -> None:
 
 def describe(value: Any) -> str:
     """A value's type in words."""
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    names |= {list: "a list", dict: "a mapping"}
-    return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        dict: "a mapping",
+    }
+    return "nothing" if value is None else said.get(type(value), f"a {type(value).__name__}")
 
 
 def base_model_of(recipe: dict[str, Any], condition: str) -> str:

@@ -93,7 +93,7 @@ def test_what_the_page_says_of_seeds_follows_from_the_committed_scores(kept):
 def test_the_committed_manifest_and_recipe_say_what_was_run(kept):
     manifest = json.loads((kept / "manifest.json").read_text())
     found = recipe.load(str(kept / "recipe.yaml"))
-    assert found == {"conditions_per_job": 1, "09_reinforcement": {}} | manifest["parameters"]
+    assert found == {"conditions_per_job": 1} | manifest["parameters"]
     hours = manifest["total_seconds"] / manifest["machine"]["cores"] / 3600
     assert f"in about {hours:.0f} hours on two cores" in " ".join((kept / "README.md").read_text().split())
     assert found | {"seeds": [0], "more_seeds": {}, "conditions_per_job": 4} == recipe.load("laptop")
