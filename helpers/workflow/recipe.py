@@ -219,13 +219,7 @@ def check_type(key: str, value: Any, example: Any) -> None:
 
 def describe(value: Any) -> str:
     """A value's type in words."""
-    names = {
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        str: "a text",
-        dict: "a mapping",
-    }
+    said = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", dict: "a mapping"}
     return "nothing" if value is None else said.get(type(value), f"a {type(value).__name__}")
 
 
