@@ -66,8 +66,7 @@ def stream(
     """
     prompts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     model.eval()
-    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
-        model.set_attn_implementation("grouped")
+    group_attention(model)
     lengths, limit = [len(p) for p in prompts], positions(model.config.to_dict())
     limits = rooms(lengths, max_new_tokens, limit)
     if line := capped(limits, [max_new_tokens] * len(limits), limit):
@@ -77,9 +76,14 @@ def stream(
         draws = None if temperature == 0 else [np.random.default_rng(seeds[i]) for i in rows]
         some = [prompts[i] for i in rows], [limits[i] for i in rows]
         for k, ids in decode(model, tokenizer, *some, temperature, draws):
-            finished = bool(ids) and ids[-1] in ends
-            text = tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=False)
-            yield rows[k], Response(text, len(ids) - finished, finished)
+            yield rows[k], response_of(ids, tokenizer, ends)
+
+
+def response_of(ids: list[int], tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Response:
+    """The response that a model's tokens are, without the end token if there is one."""
+    finished = bool(ids) and ids[-1] in ends
+    text = tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=False)
+    return Response(text, len(ids) - finished, finished)
 
 
 def batches(
@@ -206,6 +210,12 @@ def grouped_attention(
         query, key, value, attn_mask=attention_mask, scale=scaling, is_causal=causal, enable_gqa=True
     )
     return out.transpose(1, 2).contiguous(), None
+
+
+def group_attention(model: PreTrainedModel) -> None:
+    """Have a model on a CPU use `grouped_attention` in place of its SDPA."""
+    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+        model.set_attn_implementation("grouped")
 
 
 AttentionInterface.register("grouped", grouped_attention)

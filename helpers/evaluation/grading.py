@@ -48,10 +48,7 @@ def kind_of(benchmark: str) -> str:
 
 
 def score(generations: pa.Table, condition: str, seed: int) -> pa.Table:
-    """One row per response: condition, seed, benchmark, problem_id, status, counts.
-
-    `tries` are the paragraphs of the thought, which in a puzzle are an opening and tries.
-    """
+    """One row per response: condition, seed, benchmark, problem_id, status, counts."""
     rows = generations.to_pylist()
     verdicts = statuses(rows)
     scores = []
@@ -61,9 +58,14 @@ def score(generations: pa.Table, condition: str, seed: int) -> pa.Table:
             {"condition": condition, "seed": seed}
             | kept
             | {"status": verdict, "correct": verdict == "ok", "keywords": count_keywords(g["response"])}
-            | {"tries": len(paragraphs(parse(g["response"]).thought))}
+            | {"tries": count_tries(g["response"])}
         )
     return pa.Table.from_pylist(scores)
+
+
+def count_tries(response: str) -> int:
+    """The paragraphs of a response's thought, which in a puzzle are an opening and tries."""
+    return len(paragraphs(parse(response).thought))
 
 
 def statuses(rows: Sequence[dict]) -> list[str]:

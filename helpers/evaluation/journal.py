@@ -53,7 +53,7 @@ class Request:
     problem: str
     answer: str
     tolerance: float
-    shots: tuple[tuple[str, str], ...] = ()
+    shots: Sequence[tuple[str, str]] = ()
     opening: str = ""
 
     @property
@@ -105,13 +105,9 @@ def requests(
     return made
 
 
-def continued(
-    request: Request, shots: Sequence[tuple[str, str]] = (), opening: str = "", max_new_tokens: int = 0
-) -> Request:
-    """The request after other problems and responses, or going on from a response that has begun."""
-    limit = max_new_tokens or request.max_new_tokens
-    key = digest([request.key, list(shots), opening, limit], 12)
-    return replace(request, shots=tuple(shots), opening=opening, max_new_tokens=limit, key=key)
+def continued(request: Request, **changes: Any) -> Request:
+    """The request with other fields, and a key of its own that says which."""
+    return replace(request, **changes, key=digest([request.key, changes], 12))
 
 
 def answer(

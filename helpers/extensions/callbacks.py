@@ -51,8 +51,7 @@ def merged(model: PeftModel) -> Iterator[PreTrainedModel]:
     before = [weight.detach().clone() for weight in layers]
     model.eval()
     model.merge_adapter()
-    if plain.device.type == "cpu" and how == "sdpa":
-        plain.set_attn_implementation("grouped")
+    generation.group_attention(plain)
     try:
         yield plain
     finally:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, PrinterCallback, set_seed
@@ -134,8 +133,6 @@ def arguments(job: Job) -> dict[str, Any]:
             f"{job.condition}: {job.problems_per_round} problems with {job.group} responses each are not "
             f"{UPDATES} updates in micro-batches of {job.micro_batch}: choose another micro_batch or number"
         )
-    on_cpu = not torch.cuda.is_available()
-    modern = not on_cpu and torch.cuda.get_device_capability() >= (8, 0)
     return {
         "learning_rate": job.learning_rate,
         "lr_scheduler_type": "linear",
@@ -151,10 +148,7 @@ def arguments(job: Job) -> dict[str, Any]:
         "scale_rewards": SCALES[job.reward],
         "beta": job.kl,
         "entropy_coef": job.entropy,
-        "use_cpu": on_cpu,
-        "bf16": modern,
-        "fp16": not on_cpu and not modern,
-        "gradient_checkpointing": not on_cpu,
+        **finetune.precision(),
         "use_vllm": job.engine == "vllm",
         "vllm_mode": "colocate",
         "logging_steps": 1,

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from helpers.data.segmentation import paragraphs
-from helpers.data.traces import parse
 from helpers.data.words import count_keywords
 from helpers.evaluation import grading
+from helpers.evaluation.generation import response_of
 
 UNBOXED = -0.5  # RLSP, for a response without an answer that can be read
 SHORTNESS = 1000 / 4096  # RLSP takes off 1000 / length at a limit of 4,096 tokens: in proportion to the limit
@@ -73,17 +72,15 @@ def outcomes(
     tokenizer: PreTrainedTokenizerBase, ends: set[int], responses: Sequence[list[int]], rows: Sequence[dict]
 ) -> list[Outcome]:
     """Responses (token ids, end token included) to rows (benchmark, problem, answer), graded."""
-    finished = [bool(ids) and ids[-1] in ends for ids in responses]
-    bodies = [ids[: len(ids) - end] for ids, end in zip(responses, finished, strict=True)]
-    texts = [tokenizer.decode(ids, skip_special_tokens=False) for ids in bodies]
-    pairs = zip(rows, texts, finished, strict=True)
-    statuses = grading.statuses([row | {"response": text, "finished": end} for row, text, end in pairs])
-    return [Outcome(s, t, len(b), f) for s, t, b, f in zip(statuses, texts, bodies, finished, strict=True)]
+    made = [response_of(ids, tokenizer, ends) for ids in responses]
+    pairs = zip(rows, made, strict=True)
+    statuses = grading.statuses([row | {"response": r.text, "finished": r.finished} for row, r in pairs])
+    return [Outcome(status, **vars(r)) for status, r in zip(statuses, made, strict=True)]
 
 
 def measures(found: Sequence[Outcome]) -> dict[str, float]:
-    """Means over responses: right, finished, tokens, tries (paragraphs of the thought), keywords per try."""
-    tries = [len(paragraphs(parse(o.text).thought)) for o in found]
+    """Means over responses: right, finished, tokens, tries, keywords per try."""
+    tries = [grading.count_tries(o.text) for o in found]
     return {
         "right": float(np.mean([o.status == "ok" for o in found])),
         "finished": float(np.mean([o.finished for o in found])),

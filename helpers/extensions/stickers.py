@@ -25,8 +25,7 @@ from helpers.answers.workers import grade
 from helpers.data.traces import END_THINK, THINK
 from helpers.evaluation import grading
 from helpers.evaluation.benchmarks import prompt
-from helpers.evaluation.journal import Request, Response
-from helpers.files import digest
+from helpers.evaluation.journal import Request, Response, continued
 from helpers.puzzles.expressions import numbers_and_target
 
 PROMPTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -73,7 +72,7 @@ def sift(asked: Sequence[Request], ask: Callable[[list[Request]], list[Response]
         raise ValueError(f"{other}: answers are compared as mathematics: choose a benchmark such as gsm8k")
     found = [Sifted() for _ in asked]
     while todo := [(i, *step) for i, request in enumerate(asked) for step in wanted(request, found[i])]:
-        batch = [replace(asked[i], prompt=p, key=digest([asked[i].key, p], 12)) for i, *_, p in todo]
+        batch = [continued(asked[i], prompt=p) for i, *_, p in todo]
         for (i, *what), response in zip(todo, ask(batch), strict=True):
             found[i] = replace(found[i], steps=(*found[i].steps, Step(*what, response)))
         for i in agreeing({i: found[i] for i, _, operation, _ in todo if operation == "both"}):

@@ -107,6 +107,14 @@ def filled(rows: Dataset, batch_size: int) -> Dataset:
     return concatenate_datasets([rows, Dataset.from_list([blank] * missing, features=rows.features)])
 
 
+def precision() -> dict[str, bool]:
+    """What TRL's configurations are told of this machine: fp32 on a CPU, bf16 or, before Ampere, fp16."""
+    on_cpu = not torch.cuda.is_available()
+    modern = not on_cpu and torch.cuda.get_device_capability() >= (8, 0)
+    on_old = not on_cpu and not modern
+    return {"use_cpu": on_cpu, "bf16": modern, "fp16": on_old, "gradient_checkpointing": not on_cpu}
+
+
 def fit(
     model: PreTrainedModel | Callable[[], PreTrainedModel],
     tokenizer: PreTrainedTokenizerBase,
@@ -131,7 +139,6 @@ def fit(
     trained weights go, gathered from all shards. `settings` are passed to SFTConfig and override what is set
     here.
     """
-    on_cpu = not torch.cuda.is_available()
     at_once, times = micro_batches(batch_size, micro_batch)
     arguments = {
         "output_dir": str(out),
@@ -143,10 +150,7 @@ def fit(
         "warmup_steps": 0.1,
         "weight_decay": 0.0,
         "max_length": None,
-        "use_cpu": on_cpu,
-        "bf16": not on_cpu and torch.cuda.get_device_capability() >= (8, 0),
-        "fp16": not on_cpu and torch.cuda.get_device_capability() < (8, 0),
-        "gradient_checkpointing": not on_cpu,
+        **precision(),
         "train_sampling_strategy": "sequential",
         "logging_steps": 5,
         "logging_first_step": True,

@@ -8,16 +8,12 @@ Prints a line per kill, and at the end whether weights, curve and validation are
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+MODULE = "helpers.extensions.reinforcement"
 
 
 def job_of(folder: Path, run: str, condition: str = "correct.rl", **other: object) -> dict:
@@ -33,17 +29,6 @@ def job_of(folder: Path, run: str, condition: str = "correct.rl", **other: objec
     } | t1 | other  # fmt: skip
 
 
-def start(job: dict) -> subprocess.Popen:
-    code = (
-        "import json, sys; from helpers.extensions.reinforcement import Job, train; "
-        "train(Job(**json.loads(sys.argv[1])))"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, json.dumps(job)], cwd=ROOT, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-
-
 def made(job: dict) -> tuple[bytes, list, list]:
     """What must be the same with and without kills: the weights, the curve and the validation."""
     record = json.loads(Path(job["folder"], "training.json").read_text())
@@ -55,27 +40,14 @@ def main(folder: Path, kills: int, condition: str) -> tuple[int, bool]:
     """The number of kills that hit a training under way, and whether all came out the same."""
     from helpers.data.traces import write_table
     from helpers.puzzles import countdown
+    from tests.support.killed_training import kill_and_restart, start
 
     write_table(
         countdown.benchmark("countdown", countdown.problems("validation", 40, 0)), folder / "problems.parquet"
     )
     unbroken, job = (job_of(folder, run, condition) for run in ("unbroken.s0", "killed.s0"))
-    assert start(unbroken).wait() == 0
-    rng, hits, seen = random.Random(0), 0, []
-    while hits < kills:
-        process = start(job)
-        while (found := list((folder / "checkpoints").glob("killed*/checkpoint-*"))) == seen:
-            if process.poll() is not None:
-                break
-            time.sleep(0.05)
-        time.sleep(rng.uniform(0, 1.5))  # past a new checkpoint: in a round, or in the writing of the next
-        if process.poll() is not None:
-            break
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        hits, seen = hits + 1, found
-        print(f"kill {hits}: checkpoints {', '.join(sorted(p.name for p in found))}", flush=True)
-    assert start(job).wait() == 0
+    start(unbroken, MODULE).communicate()
+    hits, _ = kill_and_restart(job, kills, 1.5, MODULE)
     return hits, made(unbroken) == made(job)
 
 

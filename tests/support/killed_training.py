@@ -31,11 +31,9 @@ def job_of(folder: Path, run: str, method: str) -> dict:
     }  # fmt: skip
 
 
-def start(job: dict) -> subprocess.Popen:
-    code = (
-        "import json, sys; from helpers.training.finetune import Job, train; "
-        "train(Job(**json.loads(sys.argv[1])))"
-    )
+def start(job: dict, module: str = "helpers.training.finetune") -> subprocess.Popen:
+    """A process that calls a module's `train` with a job."""
+    code = f"import json, sys; from {module} import Job, train; train(Job(**json.loads(sys.argv[1])))"
     return subprocess.Popen(
         [sys.executable, "-c", code, json.dumps(job)], cwd=ROOT, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -45,6 +43,26 @@ def start(job: dict) -> subprocess.Popen:
 def checkpoints(job: dict) -> list[str]:
     found = Path(job["folder"]).parents[1].glob("checkpoints/*/checkpoint-*")
     return sorted((p.name for p in found), key=lambda name: int(name[11:]))
+
+
+def kill_and_restart(job: dict, kills: int, within: float, *module: str) -> tuple[int, str]:
+    """Kill a training so often, each time up to `within` seconds past a new checkpoint; then let it finish.
+
+    Returns the number of kills that hit a training under way, and what the last process said on stderr.
+    """
+    rng, hits = random.Random(0), 0
+    while hits < kills:
+        process, before = start(job, *module), checkpoints(job)
+        while checkpoints(job) == before and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, within))  # in a step, or in the writing of a checkpoint
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        hits += 1
+        print(f"kill {hits}: checkpoints {', '.join(checkpoints(job))}", flush=True)
+    return hits, start(job, *module).communicate()[1]
 
 
 def main(folder: Path, kills: int, method: str) -> tuple[int, bool]:
@@ -58,19 +76,8 @@ def main(folder: Path, kills: int, method: str) -> tuple[int, bool]:
     )
     unbroken = job_of(folder, "unbroken.s0", method)
     finetune.train(finetune.Job(**unbroken))
-    job, rng, hits = job_of(folder, "killed.s0", method), random.Random(0), 0
-    while hits < kills:
-        process, before = start(job), checkpoints(job)
-        while checkpoints(job) == before and process.poll() is None:
-            time.sleep(0.05)
-        time.sleep(rng.uniform(0, 3))  # seconds past a new checkpoint: in a step, or in the writing of one
-        if process.poll() is not None:
-            break
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        hits += 1
-        print(f"kill {hits}: checkpoints {', '.join(checkpoints(job))}", flush=True)
-    _, said = start(job).communicate()
+    job = job_of(folder, "killed.s0", method)
+    hits, said = kill_and_restart(job, kills, 3)
     weights = [next(Path(j["folder"]).glob("*.safetensors")).read_bytes() for j in (unbroken, job)]
     print("".join(line for line in said.splitlines(keepends=True) if "not whole" in line), end="")
     return hits, weights[0] == weights[1]
