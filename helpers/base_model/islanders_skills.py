@@ -1,9 +1,11 @@
 """What the islanders base model learns: the skills of a search, never a search.
 
-    judge     Ben is a knave. Carl is a knight. True or false: Ben is a knave or Carl is a knave.
-              -> Ben is a knave or Carl is a knave. That is true.
+    recall    Ben is a knave. Carl is a knight. Anna is a knight. Who is what: Carl, Anna, Ben?
+              -> Carl is a knight, Anna is a knight, Ben is a knave.
+    judge     Ben is a knave. Carl is a knight. True or false: Ben lies or Carl lies.
+              -> Ben lies or Carl lies. Since Ben is a knave and Carl is a knight, that is true.
     derive    Ben is a knave. Ben says: Anna and Carl are of the same kind. Anna is a knight. What follows?
-              -> Ben says: Anna and Carl are of the same kind. Ben is a knave, so that is false. Then Carl ...
+              -> Ben says: Anna and Carl are of the same kind. Ben is a knave, so that is false and Anna ...
     cases     Knights tell ... Who is what? Assume Carl is a knave: Carl, Anna. Assume Ben is a knight: Anna.
               -> the cases worked through in that order, in the wording of the traces
     direct    Knights tell ... Who is what?    -> the answer at once
@@ -27,8 +29,8 @@ from helpers.puzzles.statements import shape as shape
 
 # Shares of the characters, as in countdown_skills.
 MIXTURES = {
-    "first": {"judge": 0.15, "derive": 0.3, "cases": 0.45, "direct": 0.1},
-    "second": {"judge": 0.1, "derive": 0.25, "cases": 0.63, "direct": 0.02},
+    "first": {"recall": 0.1, "judge": 0.2, "derive": 0.25, "cases": 0.37, "direct": 0.08},
+    "second": {"recall": 0.03, "judge": 0.12, "derive": 0.25, "cases": 0.58, "direct": 0.02},
 }
 LEADS = (NEW_CASE, *REFLECTIONS)  # the free parts of a line
 NOTHING, NONE_FITS = "Nothing follows.", "None of these cases fits."
@@ -51,12 +53,21 @@ def some_kinds(names: list[str], rng: random.Random) -> dict[str, bool]:
     return {name: rng.random() < 0.5 for name in rng.sample(names, rng.randint(1, len(names)))}
 
 
+def recall(rng: random.Random) -> tuple[str, str]:
+    """What everyone is, in another order."""
+    kinds = {name: rng.random() < 0.5 for name in rng.sample(islanders.NAMES, rng.choice(islanders.SIZES))}
+    asked = rng.sample(list(kinds), len(kinds))
+    facts = " ".join(f"{fact}." for fact in is_a(kinds))
+    answer = islanders.answer_text({name: kinds[name] for name in asked})
+    return f"{facts} Who is what: {', '.join(asked)}?", f"{answer}."
+
+
 def judge(rng: random.Random) -> tuple[str, str]:
     """Three to six statements, each to be judged by facts that decide it."""
     said = islanders.random_problem(rng)
     kinds = {name: rng.random() < 0.5 for name in rng.sample(list(said), len(said))}
     asked = [text for _ in range(2) for text in islanders.random_problem(rng, list(said)).values()][:6]
-    lines = [f"{text}. {islanders.judgement(islanders.holds(text, kinds))}." for text in asked]
+    lines = [f"{islanders.judgement(text, islanders.holds(text, kinds), kinds)}." for text in asked]
     facts = " ".join(f"{fact}." for fact in is_a(kinds))
     return f"{facts} True or false: {'; '.join(asked)}.", "\n".join(lines)
 
@@ -122,6 +133,7 @@ def makers(rng: random.Random, phase: str) -> dict[str, Callable[[], tuple[str, 
     """What writes a document (prompt, response) of each skill."""
     hits = {"first": 0.5, "second": 0.8}[phase]
     return {
+        "recall": lambda: recall(rng),
         "judge": lambda: judge(rng),
         "derive": lambda: derive(rng),
         "cases": lambda: cases(rng, hits),

@@ -1,16 +1,17 @@
 """Knights and knaves: problems, and a solver that writes Long CoT.
 
-    problem   Knights tell the truth, knaves lie. Anna says: Ben is a knave. Ben says: ... Who is what?
+    problem   Knights tell the truth, knaves lie. Anna says: Ben lies. Ben says: ... Who is what?
     steps     Let me find out what Anna, Ben and Carl are.
               Assume Anna is a knight.
-              Anna says: Ben is a knave. Anna is a knight, so that is true. Then Ben is a knave.
-              Wait. Ben says: Carl is a knight. That is true, but Ben is a knave. Contradiction.
+              Anna says: Ben lies. Anna is a knight, so that is true. Then Ben is a knave.
+              Wait. Carl says: Anna lies. Since Anna is a knight, that is false. Then Carl is a knave.
+              Ben says: Carl lies. Since Carl is a knave, that is true, but Ben is a knave. Contradiction.
               Alternatively, a new case. Assume Anna is a knave.
               ...
     solution  The answer is \\boxed{Anna is a knave, Ben is a knight, Carl is a knave}.
 
 A step is an assumption, or what follows from one islander's words, which are said again before they are
-judged: a model reads from left to right. A case assumes the kind of one islander
+judged, with what is known about them: a model reads from left to right. A case assumes the kind of one islander
 and visits everyone's words in the order of the problem, again and again, until all fit, two things contradict
 each other, or nothing follows any more; then comes the next case, in a fixed order, which starts afresh. A
 reflection is a sentence of its own. A problem's depth is the number of the first case in which all fits.
@@ -94,18 +95,24 @@ def follows(name: str, text: str, kinds: Kinds, slip: bool = False) -> tuple[str
             return None
         last = list(new)[-1]
         new[last] ^= slip
-        speaker = f"{is_a({name: kinds[name]})[0]}, so that is {str(kinds[name]).lower()}."
-        return f"{name} says: {text}. {speaker} Then {listed(is_a(new))}.", new
+        facts = listed([f"that is {str(kinds[name]).lower()}", *known(text, kinds)])
+        return f"{name} says: {text}. {is_a({name: kinds[name]})[0]}, so {facts}. Then {listed(is_a(new))}.", new
     true ^= slip
-    judged = f"{name} says: {text}. {judgement(true)}"
+    judged = f"{name} says: {judgement(text, true, kinds)}"
     if name not in kinds:
         return f"{judged}. Then {is_a({name: true})[0]}.", {name: true}
     link, end = ("and", FITS) if true == kinds[name] else ("but", CONTRADICTION)
     return f"{judged}, {link} {is_a({name: kinds[name]})[0]}. {end}", {}
 
 
-def judgement(true: bool) -> str:
-    return f"That is {str(true).lower()}"
+def known(text: str, kinds: Kinds) -> list[str]:
+    """What is known of those whom a statement is about."""
+    return is_a({name: kinds[name] for name, _ in parse(text).claims if name in kinds})
+
+
+def judgement(text: str, true: bool, kinds: Kinds) -> str:
+    """A statement, what is known about it, and whether it is true: in this order for who reads from the left."""
+    return f"{text}. Since {listed(known(text, kinds))}, that is {str(true).lower()}"
 
 
 def cases(said: Said) -> Iterator[dict[str, bool]]:
@@ -173,9 +180,9 @@ def random_problem(rng: random.Random, names: Sequence[str] = ()) -> Said:
     said = {}
     for name in names:
         about = rng.sample([other for other in names if other != name], 2)
-        form = rng.choice(("is", "is", "and", "or", "if", "same", "one"))
+        form = rng.choice(("does", "does", "and", "or", "if", "same", "one"))
         claims = tuple((other, form in ("same", "one") or rng.random() < 0.5) for other in about)
-        statement = Statement(form, claims[:1] if form == "is" else claims)
+        statement = Statement(form, claims[:1] if form == "does" else claims)
         said[name] = statement_text(statement, (rng.random() < 0.3, rng.random() < 0.3))
     return said
 

@@ -1,11 +1,13 @@
 """The answer to an islanders puzzle: who is a knight (always tells the truth) and who a knave (always lies).
 
-    statements("Anna says: Ben is a knave. Ben says: Anna is not a knight. Who is what?")
-    # {"Anna": "Ben is a knave", "Ben": "Anna is not a knight"}
-    holds("Ben is a knave or Carl is a knight", {"Ben": True})     # None: it depends on Carl
+    statements("Anna says: Ben lies. Ben says: Anna does not tell the truth. Who is what?")
+    # {"Anna": "Ben lies", "Ben": "Anna does not tell the truth"}
+    holds("Ben lies or Carl tells the truth", {"Ben": True})       # None: it depends on Carl
     is_correct("So \\boxed{Anna is a knight, Ben is a knave}.", problem)
 
-A statement names islanders with: is, is not, and, or, if ... then, are of the same kind, exactly one of.
+A statement says of islanders that they lie or tell the truth, or do not, with: and, or, if ... then, are of the
+same kind, exactly one of. So it never reads like a conclusion ("Ben is a knave"), which a small model would mix
+up with it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from helpers.answers.boxed import final_answer
 LONGEST = 400  # characters of an answer; five islanders need a third of it
 SAYS = re.compile(r"([A-Z][a-z]+) says: ([^.:]+)\.")
 TYPESET = re.compile(r"\\(?:text[a-z]*|mathrm|mbox|quad|[ ,;!])?|[{}$~]")
-IS = r"([A-Z][a-z]+) is (not )?a (knight|knave)"
+VERBS = {"lies": False, "tells the truth": True, "does not lie": True, "does not tell the truth": False}
+DOES = f"([A-Z][a-z]+) ({'|'.join(VERBS)})"
 NAME = "(?!knight|knave)[a-z]+"
 NAMES = f"(?P<names>{NAME}(?:(?:,? and |, ?){NAME})"
 SINGLE = re.compile(rf"\b({NAME}) ?(?:is|[:=(-])? ?(not )?(?:an? |the )?\b(knight|knave)\b", re.IGNORECASE)
@@ -31,12 +34,12 @@ SEVERAL = (
 )
 BOTH = r"([A-Z][a-z]+) and ([A-Z][a-z]+)"
 FORMS = {
-    "is": re.compile(IS),
-    "and": re.compile(f"{IS} and {IS}"),
-    "or": re.compile(f"{IS} or {IS}"),
-    "if": re.compile(f"if {IS} then {IS}"),
+    "does": re.compile(DOES),
+    "and": re.compile(f"{DOES} and {DOES}"),
+    "or": re.compile(f"{DOES} or {DOES}"),
+    "if": re.compile(f"if {DOES} then {DOES}"),
     "same": re.compile(f"{BOTH} are of the same kind"),
-    "one": re.compile(f"exactly one of {BOTH} is a knight"),
+    "one": re.compile(f"exactly one of {BOTH} lies"),
 }
 
 Kinds = Mapping[str, bool]  # by name, whether an islander is a knight
@@ -62,7 +65,8 @@ def parse(text: str) -> Statement:
             parts = match.groups()
             if form in ("same", "one"):
                 return Statement(form, ((parts[0], True), (parts[1], True)))
-            return Statement(form, tuple(map(claim, parts[::3], parts[1::3], parts[2::3])))
+            claims = zip(parts[::2], map(VERBS.get, parts[1::2]), strict=True)
+            return Statement(form, tuple(claims))
     raise ValueError(f"not a statement about islanders: {text!r}")
 
 
@@ -75,7 +79,7 @@ def holds(text: str, kinds: Kinds) -> bool | None:
     """Whether a statement is true; None where that depends on islanders whose kind is not given."""
     statement = parse(text)
     first, *rest = [None if kinds.get(n) is None else kinds[n] == knight for n, knight in statement.claims]
-    if statement.form == "is":
+    if statement.form == "does":
         return first
     second = rest[0]
     if statement.form in ("same", "one"):
@@ -88,15 +92,15 @@ def holds(text: str, kinds: Kinds) -> bool | None:
 
 
 def statement_text(statement: Statement, negated: tuple[bool, ...] = (False, False)) -> str:
-    """A statement in words; a negated claim says "is not a knave" for "is a knight"."""
+    """A statement in words; a negated claim says "does not lie" for "tells the truth"."""
     names = [name for name, _ in statement.claims]
     if statement.form == "same":
         return f"{names[0]} and {names[1]} are of the same kind"
     if statement.form == "one":
-        return f"exactly one of {names[0]} and {names[1]} is a knight"
+        return f"exactly one of {names[0]} and {names[1]} lies"
+    said = {(knight, "not" in verb): verb for verb, knight in VERBS.items()}
     parts = [
-        f"{name} is not a {kind(not knight)}" if no else f"{name} is a {kind(knight)}"
-        for (name, knight), no in zip(statement.claims, negated, strict=False)
+        f"{name} {said[knight, no]}" for (name, knight), no in zip(statement.claims, negated, strict=False)
     ]
     if statement.form == "if":
         return f"if {parts[0]} then {parts[1]}"

@@ -15,24 +15,25 @@ from helpers.puzzles import islanders, statements
 CORRECT = islanders.correct_traces("train", 200, seed=0)
 WRONG = islanders.wrong_traces("train", 120, seed=0)
 WORDS = re.compile(
-    r"(\w+) says: ([^.]+)\. (?:(.+), so that|That) is (true|false)(?:, (?:and|but) (.+))?\. (.+)"
+    r"(\w+) says: ([^.]+)\. (?:(.+), so that|Since (.+), that) is (true|false)(?: and ([^,]+))?"
+    r"(?:, (?:and|but) (.+))?\. (.+)"
 )
-ATOM = r"(\w+) is (not )?a (knight|knave)"
+ATOM = r"(\w+) is a (knight|knave)"
 
 
 def truth(text, kinds):
     """Whether a statement is true where all kinds are known."""
     if m := re.fullmatch("if (.+) then (.+)", text):
         return not truth(m[1], kinds) or truth(m[2], kinds)
-    if m := re.fullmatch(r"exactly one of (\w+) and (\w+) is a knight", text):
+    if m := re.fullmatch(r"exactly one of (\w+) and (\w+) lies", text):
         return kinds[m[1]] + kinds[m[2]] == 1
     if m := re.fullmatch(r"(\w+) and (\w+) are of the same kind", text):
         return kinds[m[1]] + kinds[m[2]] != 1
     for word, combine in ((" and ", all), (" or ", any)):
         if word in text:
             return combine(truth(part, kinds) for part in text.split(word))
-    name, negated, kind = re.fullmatch(ATOM, text).groups()
-    return kinds[name] is ((kind == "knight") ^ (negated is not None))
+    name, negated, verb = re.fullmatch(r"(\w+) (does not )?(lies?|tells? the truth)", text).groups()
+    return kinds[name] is (("truth" in verb) ^ (negated is not None))
 
 
 def said_in(problem):
@@ -53,8 +54,17 @@ def consequences(name, said, kinds):
     return {n: possible[0][n] for n in said if n not in kinds and len({w[n] for w in possible}) == 1}
 
 
+def quoted(text):
+    """The facts that a sentence gives, in its order."""
+    return [(name, kind == "knight") for name, kind in re.findall(ATOM, text)]
+
+
 def facts(text):
-    return {name: kind == "knight" for name, _, kind in re.findall(ATOM, text)}
+    return dict(quoted(text))
+
+
+def named(statement):
+    return re.findall("[A-Z][a-z]+", statement)
 
 
 def errors(trace):
@@ -69,8 +79,9 @@ def errors(trace):
         if text == "Nothing else follows.":
             found += [i] if any(consequences(name, said, kinds) != {} for name in left) else []
             continue
-        speaker, statement, subject, word, other, end = WORDS.fullmatch(text).groups()
-        right = speaker in left and said[speaker] == statement
+        speaker, statement, subject, before, word, after, other, end = WORDS.fullmatch(text).groups()
+        right = speaker in left and said[speaker] == statement and (end.startswith("Then ") or bool(other))
+        right &= quoted(before or after or "") == [(n, kinds[n]) for n in named(statement) if n in kinds]
         left.discard(speaker)
         value = {truth(statement, world) for world in worlds(said, kinds)}
         if end in ("That fits.", "Contradiction."):
@@ -165,7 +176,7 @@ def test_a_statement_is_read_as_it_was_written_and_judged_as_by_the_checker(rng)
         assert statements.holds(text, known) == (values.pop() if len(values) == 1 else None)
 
 
-PAIR = "Knights tell the truth, knaves lie. Ben says: Ida is a knave. Ida says: Ben is a knave. Who is what?"
+PAIR = "Knights tell the truth, knaves lie. Ben says: Ida lies. Ida says: Ben does not tell the truth. Who is what?"
 
 
 @pytest.mark.parametrize(
