@@ -10,8 +10,8 @@
               ...
     solution  The answer is \\boxed{Anna is a knave, Ben is a knight, Carl is a knave}.
 
-A step is an assumption, or what follows from one islander's words, which are said again before they are
-judged, with what is known about them: a model reads from left to right. A case assumes the kind of one islander
+A step is an assumption, or what follows from one islander's words. These are said again, with what is known,
+before they are judged: a model reads from left to right. A case assumes the kind of one islander
 and visits everyone's words in the order of the problem, again and again, until all fit, two things contradict
 each other, or nothing follows any more; then comes the next case, in a fixed order, which starts afresh. A
 reflection is a sentence of its own. A problem's depth is the number of the first case in which all fits.
@@ -96,7 +96,8 @@ def follows(name: str, text: str, kinds: Kinds, slip: bool = False) -> tuple[str
         last = list(new)[-1]
         new[last] ^= slip
         facts = listed([f"that is {str(kinds[name]).lower()}", *known(text, kinds)])
-        return f"{name} says: {text}. {is_a({name: kinds[name]})[0]}, so {facts}. Then {listed(is_a(new))}.", new
+        speaker, end = is_a({name: kinds[name]})[0], listed(is_a(new))
+        return f"{name} says: {text}. {speaker}, so {facts}. Then {end}.", new
     true ^= slip
     judged = f"{name} says: {judgement(text, true, kinds)}"
     if name not in kinds:
@@ -111,7 +112,7 @@ def known(text: str, kinds: Kinds) -> list[str]:
 
 
 def judgement(text: str, true: bool, kinds: Kinds) -> str:
-    """A statement, what is known about it, and whether it is true: in this order for who reads from the left."""
+    """A statement, what is known of those whom it is about, and whether it is true."""
     return f"{text}. Since {listed(known(text, kinds))}, that is {str(true).lower()}"
 
 

@@ -5,9 +5,9 @@
     holds("Ben lies or Carl tells the truth", {"Ben": True})       # None: it depends on Carl
     is_correct("So \\boxed{Anna is a knight, Ben is a knave}.", problem)
 
-A statement says of islanders that they lie or tell the truth, or do not, with: and, or, if ... then, are of the
-same kind, exactly one of. So it never reads like a conclusion ("Ben is a knave"), which a small model would mix
-up with it.
+A statement says of islanders that they lie or tell the truth, or do not, with: and, or, if ... then, are of
+the same kind, exactly one of. So it never reads like a conclusion ("Ben is a knave"), which a small model
+would mix up with it.
 """
 
 from __future__ import annotations

@@ -117,11 +117,11 @@ def badges(home: str) -> str:
 
 def notebooks_table(home: str) -> str:
     """README's table of the notebooks."""
-    rows = ["| notebook | what it shows | with results | |", "|---|---|---|---|"]
+    rows = ["| notebook | what it shows | open it |", "|---|---|---|"]
     for stem, words in ABOUT.items():
-        seen = f"[rendered]({RENDERED}/{stem}.ipynb)" if stem[0].isdigit() else ""
+        seen = f"[rendered]({RENDERED}/{stem}.ipynb), " if stem[0].isdigit() else ""
         colab = f"[Colab]({colab_link(home, stem)})"
-        rows.append(f"| [{stem}](notebooks/{stem}.ipynb) | {words} | {seen} | {colab} |")
+        rows.append(f"| [{stem}](notebooks/{stem}.ipynb) | {words} | {seen}{colab} |")
     return "\n".join(rows)
 
 

@@ -48,6 +48,25 @@ def test_the_readme_s_numbers_about_explanations_are_the_verdicts(kept):
     assert stated and stated <= intervals
 
 
+def test_numbers_about_reinforcement_are_those_of_its_run(kept):
+    run = kept.parent / "reinforcement"
+    verdicts = tables.read_csv(run / "claims.csv").dropna(subset="difference")
+    intervals = {reference.interval(row, "difference", "+.1f") for _, row in verdicts.iterrows()}
+    text = (ROOT / "README.md").read_text()
+    stated = set(re.findall(r"[+−][0-9.]+ \[[^]]+\]", text[text.index("## Beside the paper") :]))
+    assert len(stated) >= 4 and stated <= intervals
+
+    text = " ".join((run / "README.md").read_text().split())
+    grid = tables.read_csv(run / "grid.csv").set_index(["benchmark", "condition"])
+    both, conditions = ("countdown", "countdown-greedy"), grid.loc["countdown"].index
+    ends = {c: [f"{grid.finished[b, c]:.0f}%" for b in both] for c in conditions}
+    assert "`shuffle-67` ends {} of its responses sampled and {} greedy".format(*ends["shuffle-67"]) in text
+    assert "`digits-50` ends {} and {}.".format(*ends["digits-50"]) in text
+    assert "`shuffle-67.rl` ends {} and {})".format(*ends["shuffle-67.rl"]) in text
+    tokens = grid.loc["countdown"].tokens
+    assert f"{tokens['shuffle-67.t1']:.0f} tokens on average instead of {tokens['shuffle-67']:.0f}" in text
+
+
 def test_a_run_on_one_benchmark_has_a_page_without_the_other(kept, tmp_path):
     for name in ("grid", "differences", "claims"):
         table = tables.read_csv(kept / f"{name}.csv")
