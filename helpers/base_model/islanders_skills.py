@@ -1,14 +1,14 @@
 """What the islanders base model learns: the skills of a search, never a search.
 
-    recall    Ben is a knave. Carl is a knight. Anna is a knight. Who is what: Carl, Anna, Ben?
-              -> Carl is a knight, Anna is a knight, Ben is a knave.
-    judge     Ben is a knave. Carl is a knight. True or false: Ben lies or Carl lies.
-              -> Ben lies or Carl lies. Since Ben is a knave and Carl is a knight, that is true.
-    derive    Ben is a knave. Ben says: Anna and Carl are of the same kind. Anna is a knight. What follows?
-              -> Ben says: Anna and Carl are of the same kind. Ben is a knave, so that is false and Anna ...
-    cases     Knights tell ... Who is what? Assume Carl is a knave: Carl, Anna. Assume Ben is a knight: Anna.
+    recall    Ben lies. Carl tells the truth. Anna tells the truth. What about: Carl, Anna, Ben?
+              -> Carl tells the truth, Anna tells the truth, Ben lies.
+    judge     Ben lies. Carl tells the truth. True or false: Ben is a knave or Carl is a knave.
+              -> Ben is a knave or Carl is a knave. Since Ben lies and Carl tells the truth, that is true.
+    derive    Ben lies. Ben says: Anna and Carl are of the same kind. Anna tells the truth. What follows?
+              -> Ben says: Anna and Carl are of the same kind. Ben lies, so that is false and Anna tells ...
+    cases     Knights tell ... Who lies, ...? Assume Carl lies: Carl, Anna. Assume Ben tells the truth: Anna.
               -> the cases worked through in that order, in the wording of the traces
-    direct    Knights tell ... Who is what?    -> the answer at once
+    direct    Knights tell ... Who lies, ...?  -> the answer at once
 
 The user names every assumption and whose words come next, so the order of a systematic search appears
 nowhere. Whole problems are of the train split only, so validation and test problems are as new to the base
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 
 from helpers.data.traces import render
 from helpers.puzzles import islanders
-from helpers.puzzles.islanders import CONTRADICTION, NEW_CASE, NO_FURTHER, REFLECTIONS, Said, is_a
+from helpers.puzzles.islanders import CONTRADICTION, NEW_CASE, NO_FURTHER, REFLECTIONS, Said, facts
 from helpers.puzzles.shared import reflection, solution_text, split_by_hash
 from helpers.puzzles.statements import is_correct as is_correct
 from helpers.puzzles.statements import shape as shape
@@ -53,13 +53,16 @@ def some_kinds(names: list[str], rng: random.Random) -> dict[str, bool]:
     return {name: rng.random() < 0.5 for name in rng.sample(names, rng.randint(1, len(names)))}
 
 
+def sentences(parts: list[str]) -> str:
+    return " ".join(f"{part}." for part in parts)
+
+
 def recall(rng: random.Random) -> tuple[str, str]:
     """What everyone is, in another order."""
     kinds = {name: rng.random() < 0.5 for name in rng.sample(islanders.NAMES, rng.choice(islanders.SIZES))}
     asked = rng.sample(list(kinds), len(kinds))
-    facts = " ".join(f"{fact}." for fact in is_a(kinds))
     answer = islanders.answer_text({name: kinds[name] for name in asked})
-    return f"{facts} Who is what: {', '.join(asked)}?", f"{answer}."
+    return f"{sentences(facts(kinds))} What about: {', '.join(asked)}?", f"{answer}."
 
 
 def judge(rng: random.Random) -> tuple[str, str]:
@@ -68,8 +71,7 @@ def judge(rng: random.Random) -> tuple[str, str]:
     kinds = {name: rng.random() < 0.5 for name in rng.sample(list(said), len(said))}
     asked = [text for _ in range(2) for text in islanders.random_problem(rng, list(said)).values()][:6]
     lines = [f"{islanders.judgement(text, islanders.holds(text, kinds), kinds)}." for text in asked]
-    facts = " ".join(f"{fact}." for fact in is_a(kinds))
-    return f"{facts} True or false: {'; '.join(asked)}.", "\n".join(lines)
+    return f"{sentences(facts(kinds))} True or false: {'; '.join(asked)}.", "\n".join(lines)
 
 
 def derive(rng: random.Random) -> tuple[str, str]:
@@ -77,10 +79,10 @@ def derive(rng: random.Random) -> tuple[str, str]:
     said = islanders.random_problem(rng)
     name = rng.choice(list(said))
     kinds = some_kinds(list(said), rng)
-    facts = [f"{fact}." for fact in is_a(kinds)]
-    facts.insert(rng.randint(0, len(facts)), f"{name} says: {said[name]}.")
+    given = facts(kinds)
+    given.insert(rng.randint(0, len(given)), f"{name} says: {said[name]}")
     found = islanders.follows(name, said[name], kinds)
-    return f"{' '.join(facts)} What follows?", found[0] if found else NOTHING
+    return f"{sentences(given)} What follows?", found[0] if found else NOTHING
 
 
 def cases(rng: random.Random, hits: float) -> tuple[str, str]:
@@ -94,9 +96,9 @@ def cases(rng: random.Random, hits: float) -> tuple[str, str]:
         assumptions = [a for a in assumptions if a != (name, truth[name])] + [(name, truth[name])]
     for number, (name, knight) in enumerate(assumptions):
         lead = f"{NEW_CASE} " if number else ""
-        steps.append(f"{lead}Assume {is_a({name: knight})[0]}.")
+        steps.append(f"{lead}Assume {facts({name: knight})[0]}.")
         order, sentences, kinds = worked(said, {name: knight}, rng)
-        asked.append(f"Assume {is_a({name: knight})[0]}: {', '.join(order) or 'nobody'}.")
+        asked.append(f"Assume {facts({name: knight})[0]}: {', '.join(order) or 'nobody'}.")
         steps += [reflection(rng, islanders.REFLECTION_RATE) + sentence for sentence in sentences]
         if kinds:
             break

@@ -9,7 +9,7 @@ numbers     the released code's reading of digits: whole numbers, and the soluti
 What digits are to a puzzle with numbers, two arms are to one with words (islanders):
 
 names       whom a step speaks of
-verdicts    what it says of them: knight or knave, true or false
+verdicts    what it says of them: knight or knave, lies or tells the truth, true or false
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from helpers.puzzles.islanders import NAMES
 
 DIGIT = re.compile("[0-9]")
 NAME = re.compile(rf"\b(?:{'|'.join(NAMES)})\b")
-OPPOSITE = {"knight": "knave", "knave": "knight", "true": "false", "false": "true"}
+PAIRS = (("knight", "knave"), ("tells the truth", "lies"), ("true", "false"))
+OPPOSITE = {word: other for pair in PAIRS for word, other in (pair, pair[::-1])}
 VERDICT = re.compile(rf"\b(?:{'|'.join(OPPOSITE)})\b")
 FILLER = "... "  # one token in most vocabularies, about as many characters as a token of prose
 

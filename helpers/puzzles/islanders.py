@@ -1,20 +1,22 @@
 """Knights and knaves: problems, and a solver that writes Long CoT.
 
-    problem   Knights tell the truth, knaves lie. Anna says: Ben lies. Ben says: ... Who is what?
+    problem   Knights tell the truth, knaves lie. Anna says: Ben is a knave. Ben says: ... Who lies, who ...?
     steps     Let me find out what Anna, Ben and Carl are.
-              Assume Anna is a knight.
-              Anna says: Ben lies. Anna is a knight, so that is true. Then Ben is a knave.
-              Wait. Carl says: Anna lies. Since Anna is a knight, that is false. Then Carl is a knave.
-              Ben says: Carl lies. Since Carl is a knave, that is true, but Ben is a knave. Contradiction.
-              Alternatively, a new case. Assume Anna is a knave.
+              Assume Anna tells the truth.
+              Anna says: Ben is a knave. Anna tells the truth, so that is true. Then Ben lies.
+              Wait. Carl says: Anna is a knave. Since Anna tells the truth, that is false. Then Carl lies.
+              Ben says: Carl is a knave. Since Carl lies, that is true, but Ben lies. Contradiction.
+              Alternatively, a new case. Assume Anna lies.
               ...
-    solution  The answer is \\boxed{Anna is a knave, Ben is a knight, Carl is a knave}.
+    solution  The answer is \\boxed{Anna lies, Ben tells the truth, Carl lies}.
 
 A step is an assumption, or what follows from one islander's words. These are said again, with what is known,
-before they are judged: a model reads from left to right. A case assumes the kind of one islander
-and visits everyone's words in the order of the problem, again and again, until all fit, two things contradict
-each other, or nothing follows any more; then comes the next case, in a fixed order, which starts afresh. A
-reflection is a sentence of its own. A problem's depth is the number of the first case in which all fits.
+before they are judged: a model reads from left to right. A conclusion ("Ben lies") has other words than what
+somebody says ("Ben is a knave"), and they follow the name at once, so that a small model finds them again. A
+case assumes the kind of one islander and visits everyone's words in the order of the problem, again and
+again, until all fit, two things contradict each other, or nothing follows any more; then comes the next case,
+in a fixed order, which starts afresh. A reflection is a sentence of its own. A problem's depth is the number
+of the first case in which all fits.
 """
 
 from __future__ import annotations
@@ -30,7 +32,16 @@ import pyarrow as pa
 from helpers.data.traces import Trace
 from helpers.puzzles.shared import REFLECTIONS as REFLECTIONS
 from helpers.puzzles.shared import check_split, reflection, solution_text, split_by_hash
-from helpers.puzzles.statements import Kinds, Statement, fits, holds, kind, parse, statement_text, structure
+from helpers.puzzles.statements import (
+    BEHAVIOUR,
+    Kinds,
+    Statement,
+    fits,
+    holds,
+    parse,
+    statement_text,
+    structure,
+)
 from helpers.puzzles.statements import is_correct as is_correct
 from helpers.puzzles.statements import shape as shape
 
@@ -39,7 +50,7 @@ SIZES = (3, 4, 5)
 MAX_DEPTH = 4
 HARD_DEPTHS = (3, 4)
 MAX_SLIP = 10  # sentences in which a wrong trace may slip
-PREFACE, QUESTION = "Knights tell the truth, knaves lie.", "Who is what?"
+PREFACE, QUESTION = "Knights tell the truth, knaves lie.", "Who lies, who tells the truth?"
 REFLECTION_RATE = 0.5  # of the sentences that follow from somebody's words
 NEW_CASE = "Alternatively, a new case."
 FITS, CONTRADICTION, NO_FURTHER = "That fits.", "Contradiction.", "Nothing else follows."
@@ -48,8 +59,9 @@ Said = dict[str, str]  # an islander's words by name, in the order of the proble
 Problem = tuple[tuple[str, str], ...]  # the same, hashable
 
 
-def is_a(kinds: Kinds) -> list[str]:
-    return [f"{name} is a {kind(knight)}" for name, knight in kinds.items()]
+def facts(kinds: Kinds) -> list[str]:
+    """What islanders are, in words of its own: "Ben lies" is concluded, "Ben is a knave" said by somebody."""
+    return [f"{name} {BEHAVIOUR[knight]}" for name, knight in kinds.items()]
 
 
 def listed(parts: list[str]) -> str:
@@ -66,7 +78,7 @@ def opening(said: Said) -> str:
 
 
 def answer_text(kinds: Kinds) -> str:
-    return ", ".join(is_a(kinds))
+    return ", ".join(facts(kinds))
 
 
 def solutions(said: Said) -> list[dict[str, bool]]:
@@ -95,20 +107,20 @@ def follows(name: str, text: str, kinds: Kinds, slip: bool = False) -> tuple[str
             return None
         last = list(new)[-1]
         new[last] ^= slip
-        facts = listed([f"that is {str(kinds[name]).lower()}", *known(text, kinds)])
-        speaker, end = is_a({name: kinds[name]})[0], listed(is_a(new))
-        return f"{name} says: {text}. {speaker}, so {facts}. Then {end}.", new
+        given = listed([f"that is {str(kinds[name]).lower()}", *known(text, kinds)])
+        speaker, end = facts({name: kinds[name]})[0], listed(facts(new))
+        return f"{name} says: {text}. {speaker}, so {given}. Then {end}.", new
     true ^= slip
     judged = f"{name} says: {judgement(text, true, kinds)}"
     if name not in kinds:
-        return f"{judged}. Then {is_a({name: true})[0]}.", {name: true}
+        return f"{judged}. Then {facts({name: true})[0]}.", {name: true}
     link, end = ("and", FITS) if true == kinds[name] else ("but", CONTRADICTION)
-    return f"{judged}, {link} {is_a({name: kinds[name]})[0]}. {end}", {}
+    return f"{judged}, {link} {facts({name: kinds[name]})[0]}. {end}", {}
 
 
 def known(text: str, kinds: Kinds) -> list[str]:
     """What is known of those whom a statement is about."""
-    return is_a({name: kinds[name] for name, _ in parse(text).claims if name in kinds})
+    return facts({name: kinds[name] for name, _ in parse(text).claims if name in kinds})
 
 
 def judgement(text: str, true: bool, kinds: Kinds) -> str:
@@ -153,7 +165,7 @@ def solve(said: Said, rng: random.Random, slip: int | None = None) -> tuple[list
     slips = [] if slip is None else [False] * slip + [True]
     for number, assumed in enumerate(cases(said), 1):
         lead = f"{NEW_CASE} " if number > 1 else ""
-        steps.append(f"{lead}Assume {is_a(assumed)[0]}.")
+        steps.append(f"{lead}Assume {facts(assumed)[0]}.")
         sentences, kinds = case(said, assumed, slips)
         steps += [reflection(rng, REFLECTION_RATE) + sentence for sentence in sentences]
         if kinds:
@@ -166,7 +178,7 @@ def search(problem: Problem) -> list[dict]:
     said, rows = dict(problem), []
     for assumed in islice(cases(said), depth(said)):
         sentences, _ = case(said, assumed, [])
-        rows.append({"assumed": is_a(assumed)[0], "sentences": len(sentences), "last": sentences[-1]})
+        rows.append({"assumed": facts(assumed)[0], "sentences": len(sentences), "last": sentences[-1]})
     return rows
 
 
@@ -181,9 +193,9 @@ def random_problem(rng: random.Random, names: Sequence[str] = ()) -> Said:
     said = {}
     for name in names:
         about = rng.sample([other for other in names if other != name], 2)
-        form = rng.choice(("does", "does", "and", "or", "if", "same", "one"))
+        form = rng.choice(("is", "is", "and", "or", "if", "same", "one"))
         claims = tuple((other, form in ("same", "one") or rng.random() < 0.5) for other in about)
-        statement = Statement(form, claims[:1] if form == "does" else claims)
+        statement = Statement(form, claims[:1] if form == "is" else claims)
         said[name] = statement_text(statement, (rng.random() < 0.3, rng.random() < 0.3))
     return said
 

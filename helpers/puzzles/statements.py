@@ -1,13 +1,11 @@
 """The answer to an islanders puzzle: who is a knight (always tells the truth) and who a knave (always lies).
 
-    statements("Anna says: Ben lies. Ben says: Anna does not tell the truth. Who is what?")
-    # {"Anna": "Ben lies", "Ben": "Anna does not tell the truth"}
-    holds("Ben lies or Carl tells the truth", {"Ben": True})       # None: it depends on Carl
-    is_correct("So \\boxed{Anna is a knight, Ben is a knave}.", problem)
+    statements("Anna says: Ben is a knave. Ben says: Anna is not a knight. Who lies?")
+    # {"Anna": "Ben is a knave", "Ben": "Anna is not a knight"}
+    holds("Ben is a knave or Carl is a knight", {"Ben": True})     # None: it depends on Carl
+    is_correct("So \\boxed{Anna tells the truth, Ben lies}.", problem)
 
-A statement says of islanders that they lie or tell the truth, or do not, with: and, or, if ... then, are of
-the same kind, exactly one of. So it never reads like a conclusion ("Ben is a knave"), which a small model
-would mix up with it.
+A statement names islanders with: is, is not, and, or, if ... then, are of the same kind, exactly one of.
 """
 
 from __future__ import annotations
@@ -23,8 +21,14 @@ from helpers.answers.boxed import final_answer
 LONGEST = 400  # characters of an answer; five islanders need a third of it
 SAYS = re.compile(r"([A-Z][a-z]+) says: ([^.:]+)\.")
 TYPESET = re.compile(r"\\(?:text[a-z]*|mathrm|mbox|quad|[ ,;!])?|[{}$~]")
-VERBS = {"lies": False, "tells the truth": True, "does not lie": True, "does not tell the truth": False}
-DOES = f"([A-Z][a-z]+) ({'|'.join(VERBS)})"
+IS = r"([A-Z][a-z]+) is (not )?a (knight|knave)"
+BEHAVIOUR = {True: "tells the truth", False: "lies"}
+SAME = (  # what says the same of one or several, in the order in which it is replaced
+    (r"does not lie|tells the truth", "is a knight"),
+    (r"does not tell the truth|lies", "is a knave"),
+    (r"tell the truth", "are knights"),
+    (r"lie", "are knaves"),
+)
 NAME = "(?!knight|knave)[a-z]+"
 NAMES = f"(?P<names>{NAME}(?:(?:,? and |, ?){NAME})"
 SINGLE = re.compile(rf"\b({NAME}) ?(?:is|[:=(-])? ?(not )?(?:an? |the )?\b(knight|knave)\b", re.IGNORECASE)
@@ -34,12 +38,12 @@ SEVERAL = (
 )
 BOTH = r"([A-Z][a-z]+) and ([A-Z][a-z]+)"
 FORMS = {
-    "does": re.compile(DOES),
-    "and": re.compile(f"{DOES} and {DOES}"),
-    "or": re.compile(f"{DOES} or {DOES}"),
-    "if": re.compile(f"if {DOES} then {DOES}"),
+    "is": re.compile(IS),
+    "and": re.compile(f"{IS} and {IS}"),
+    "or": re.compile(f"{IS} or {IS}"),
+    "if": re.compile(f"if {IS} then {IS}"),
     "same": re.compile(f"{BOTH} are of the same kind"),
-    "one": re.compile(f"exactly one of {BOTH} lies"),
+    "one": re.compile(f"exactly one of {BOTH} is a knight"),
 }
 
 Kinds = Mapping[str, bool]  # by name, whether an islander is a knight
@@ -65,8 +69,7 @@ def parse(text: str) -> Statement:
             parts = match.groups()
             if form in ("same", "one"):
                 return Statement(form, ((parts[0], True), (parts[1], True)))
-            claims = zip(parts[::2], map(VERBS.get, parts[1::2]), strict=True)
-            return Statement(form, tuple(claims))
+            return Statement(form, tuple(map(claim, parts[::3], parts[1::3], parts[2::3])))
     raise ValueError(f"not a statement about islanders: {text!r}")
 
 
@@ -79,7 +82,7 @@ def holds(text: str, kinds: Kinds) -> bool | None:
     """Whether a statement is true; None where that depends on islanders whose kind is not given."""
     statement = parse(text)
     first, *rest = [None if kinds.get(n) is None else kinds[n] == knight for n, knight in statement.claims]
-    if statement.form == "does":
+    if statement.form == "is":
         return first
     second = rest[0]
     if statement.form in ("same", "one"):
@@ -92,15 +95,15 @@ def holds(text: str, kinds: Kinds) -> bool | None:
 
 
 def statement_text(statement: Statement, negated: tuple[bool, ...] = (False, False)) -> str:
-    """A statement in words; a negated claim says "does not lie" for "tells the truth"."""
+    """A statement in words; a negated claim says "is not a knave" for "is a knight"."""
     names = [name for name, _ in statement.claims]
     if statement.form == "same":
         return f"{names[0]} and {names[1]} are of the same kind"
     if statement.form == "one":
-        return f"exactly one of {names[0]} and {names[1]} lies"
-    said = {(knight, "not" in verb): verb for verb, knight in VERBS.items()}
+        return f"exactly one of {names[0]} and {names[1]} is a knight"
     parts = [
-        f"{name} {said[knight, no]}" for (name, knight), no in zip(statement.claims, negated, strict=False)
+        f"{name} is not a {kind(not knight)}" if no else f"{name} is a {kind(knight)}"
+        for (name, knight), no in zip(statement.claims, negated, strict=False)
     ]
     if statement.form == "if":
         return f"if {parts[0]} then {parts[1]}"
@@ -141,10 +144,12 @@ def claims_of(statement: Statement, place: dict[str, int]) -> tuple:
 def answer_of(text: str) -> dict[str, bool]:
     """The kinds that an answer names, by islander; empty if it contradicts itself or is too long.
 
-    Read, in upper or lower case: "Ben is a knight", "Ben: knight", "Ben is not a knave", "Ben and Ida are
-    knaves", "Knights: Ben, Ida".
+    Read, in upper or lower case: "Ben tells the truth", "Ben is a knight", "Ben: knight", "Ben is not a
+    knave", "Ben and Ida lie", "Ben and Ida are knaves", "Knights: Ben, Ida".
     """
     plain = " ".join(TYPESET.sub(" ", text).split()) if len(text) <= LONGEST else ""
+    for said, kind in SAME:
+        plain = re.sub(rf"\b(?:always )?(?:{said})\b", kind, plain, flags=re.IGNORECASE)
     named = [claim(name.capitalize(), no, kind.lower()) for name, no, kind in SINGLE.findall(plain)]
     for names, kind in [m.group("names", "kind") for form in SEVERAL for m in form.finditer(plain)]:
         listed = re.findall("[a-z]+", re.sub(r"\b(?:and|both|all|none|nobody)\b", " ", names.lower()))

@@ -18,22 +18,22 @@ WORDS = re.compile(
     r"(\w+) says: ([^.]+)\. (?:(.+), so that|Since (.+), that) is (true|false)(?: and ([^,]+))?"
     r"(?:, (?:and|but) (.+))?\. (.+)"
 )
-ATOM = r"(\w+) is a (knight|knave)"
+FACT = r"(\w+) (tells the truth|lies)"
 
 
 def truth(text, kinds):
     """Whether a statement is true where all kinds are known."""
     if m := re.fullmatch("if (.+) then (.+)", text):
         return not truth(m[1], kinds) or truth(m[2], kinds)
-    if m := re.fullmatch(r"exactly one of (\w+) and (\w+) lies", text):
+    if m := re.fullmatch(r"exactly one of (\w+) and (\w+) is a knight", text):
         return kinds[m[1]] + kinds[m[2]] == 1
     if m := re.fullmatch(r"(\w+) and (\w+) are of the same kind", text):
         return kinds[m[1]] + kinds[m[2]] != 1
     for word, combine in ((" and ", all), (" or ", any)):
         if word in text:
             return combine(truth(part, kinds) for part in text.split(word))
-    name, negated, verb = re.fullmatch(r"(\w+) (does not )?(lies?|tells? the truth)", text).groups()
-    return kinds[name] is (("truth" in verb) ^ (negated is not None))
+    name, negated, kind = re.fullmatch(r"(\w+) is (not )?a (knight|knave)", text).groups()
+    return kinds[name] is ((kind == "knight") ^ (negated is not None))
 
 
 def said_in(problem):
@@ -56,7 +56,7 @@ def consequences(name, said, kinds):
 
 def quoted(text):
     """The facts that a sentence gives, in its order."""
-    return [(name, kind == "knight") for name, kind in re.findall(ATOM, text)]
+    return [(name, word != "lies") for name, word in re.findall(FACT, text)]
 
 
 def facts(text):
@@ -124,7 +124,7 @@ def test_cases_come_in_order_and_stop_at_the_first_that_fits():
     for trace in CORRECT:
         assumed = [step for step in trace.steps if "Assume " in step]
         names = list(said_in(trace.problem))
-        order = [f"{name} is a {kind}." for name in names for kind in ("knight", "knave")]
+        order = [f"{name} {word}." for name in names for word in ("tells the truth", "lies")]
         assert [step.partition("Assume ")[2] for step in assumed] == order[: len(assumed)]
         assert len(assumed) == islanders.depth(said_in(trace.problem))
 
@@ -176,7 +176,7 @@ def test_a_statement_is_read_as_it_was_written_and_judged_as_by_the_checker(rng)
         assert statements.holds(text, known) == (values.pop() if len(values) == 1 else None)
 
 
-PAIR = "Knights tell ... Ben says: Ida lies. Ida says: Ben does not tell the truth. Who is what?"
+PAIR = "Knights tell ... Ben says: Ida is a knave. Ida says: Ben is a knave. Who lies, who tells the truth?"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,9 @@ PAIR = "Knights tell ... Ben says: Ida lies. Ida says: Ben does not tell the tru
         "ben is a knight and ida is a knave",
         "Knights: Ben. Knaves: Ida",
         "knave: Ida, knight: Ben",
+        "Ben tells the truth, Ida lies",
+        "\\text{Ben lies and Ida always tells the truth}",
+        "Ben does not lie, Ida does not tell the truth",
     ],
 )
 def test_an_answer_names_everyone_in_any_order(answer):
@@ -209,6 +212,8 @@ def test_an_answer_names_everyone_in_any_order(answer):
         "Ben is a knight, Ida is a knave, Ida is a knight",
         "Ben is a knight, Ida is a knave, Leo is a knave",
         "Ben and Ida are knaves",
+        "Ben and Ida lie",
+        "Ben lies, Ben tells the truth, Ida lies",
         "Knights: Ben, Ida",
         "Knights: none. Knaves: Ben and Ida",
         "knight knave",

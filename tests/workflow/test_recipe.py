@@ -176,9 +176,9 @@ def test_parameters_are_read_from_the_tagged_cell_alone(tmp_path):
     assert recipe.parameters(path) == {"n": 3, "names": ["a"]}
 
 
-def test_the_laptop_recipe_holds_the_21_conditions_of_the_study():
+def test_the_laptop_recipe_holds_the_22_conditions_of_the_study():
     conditions = recipe.load("laptop", NOTEBOOKS)["conditions"]
-    assert set(conditions) == {"base", "correct.full", *ARMS} and len(conditions) == 21
+    assert set(conditions) == {"base", "correct.full", "correct.n20", *ARMS} and len(conditions) == 22
 
 
 @pytest.mark.parametrize(
