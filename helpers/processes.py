@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import tempfile
 from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,21 @@ def die_with_parent(parent: int | None = None) -> None:
 
     `parent` is the id of the process that started this one; it may have ended before this call.
     """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see interrupt_later
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent is not None and os.getppid() != parent:
         sys.exit("the chain has ended")
+
+
+@contextlib.contextmanager
+def interrupt_later() -> Iterator[None]:
+    """Hold Ctrl-C back while a process is started: Python prints and forgets one that comes as it forks."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def quiet_environment(threads: int) -> None:

@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from helpers import devices
 from helpers.conditions import run_of
 from helpers.evaluation import context
-from helpers.processes import die_with_parent, quiet_environment, socket_folder
+from helpers.processes import die_with_parent, interrupt_later, quiet_environment, socket_folder
 from helpers.workflow import provenance
 from helpers.workflow import recipe as recipes
 from helpers.workflow.progress import EVENT, Progress, minutes
@@ -152,16 +152,12 @@ def run_stage(config: list[str], recipe: dict[str, Any], target: str, cores: int
         command += ["--prioritize", *(f"{out}/scores/{run}.parquet" for run in first)]
     if target == "all" and (others := made_by_hand(recipe, out)):
         command += ["--forcerun", *others]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        preexec_fn=die_with_parent,
-    )
     try:
+        with interrupt_later():
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                start_new_session=True, preexec_fn=die_with_parent,
+            )  # fmt: skip
         with (out / "chain.log").open("a", encoding="utf-8") as log:
             for line in process.stdout or ():
                 log.write(line)

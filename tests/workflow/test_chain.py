@@ -309,6 +309,27 @@ def test_ctrl_c_ends_cleanly(tmp_path):
     assert err.strip() == "Stopped. What is finished is kept: run again to go on."
 
 
+INTERRUPTED = """
+import os, signal, subprocess
+from helpers.processes import die_with_parent, interrupt_later
+
+os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    with interrupt_later():
+        child = subprocess.Popen(["sleep", "60"], preexec_fn=die_with_parent)
+except KeyboardInterrupt:
+    child.send_signal(signal.SIGINT)
+    print("heard", child.wait())
+"""
+
+
+def test_ctrl_c_is_heard_while_a_process_starts_and_by_that_process():
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    command = [sys.executable, "-c", INTERRUPTED]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, **heard)
+    assert made.stdout == f"heard {-signal.SIGINT}\n" and made.stderr == ""
+
+
 def test_a_failing_notebook_is_named_with_its_error_and_keeps_what_is_finished(tmp_path):
     folder = house(tmp_path / "house", **{"03_lora_training": {"learning_rate": -1.0}})
     status, out, err = reproduce(folder)
