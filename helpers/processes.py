@@ -6,10 +6,11 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,24 @@ def interrupt_later() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
+    """A process that ends with this one; an exception, above all Ctrl-C, kills it and what it started."""
+
+    def kill(error: type[BaseException] | None, *_: object) -> None:
+        if error:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    with contextlib.ExitStack() as ending:
+        with interrupt_later():
+            process = subprocess.Popen(
+                command, text=True, start_new_session=True, preexec_fn=die_with_parent, **options
+            )
+            ending.push(kill)
+        yield process
 
 
 def quiet_environment(threads: int) -> None:

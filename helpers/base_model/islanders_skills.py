@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 
 from helpers.data.traces import render
 from helpers.puzzles import islanders
-from helpers.puzzles.islanders import CONTRADICTION, NEW_CASE, NO_FURTHER, REFLECTIONS, Said, facts
+from helpers.puzzles.islanders import CONTRADICTION, NEW_CASE, NO_FURTHER, REFLECTIONS, Said, fact, facts
 from helpers.puzzles.shared import reflection, solution_text, split_by_hash
 from helpers.puzzles.statements import is_correct as is_correct
 from helpers.puzzles.statements import shape as shape
@@ -53,7 +53,7 @@ def some_kinds(names: list[str], rng: random.Random) -> dict[str, bool]:
     return {name: rng.random() < 0.5 for name in rng.sample(names, rng.randint(1, len(names)))}
 
 
-def sentences(parts: list[str]) -> str:
+def stated(parts: list[str]) -> str:
     return " ".join(f"{part}." for part in parts)
 
 
@@ -62,7 +62,7 @@ def recall(rng: random.Random) -> tuple[str, str]:
     kinds = {name: rng.random() < 0.5 for name in rng.sample(islanders.NAMES, rng.choice(islanders.SIZES))}
     asked = rng.sample(list(kinds), len(kinds))
     answer = islanders.answer_text({name: kinds[name] for name in asked})
-    return f"{sentences(facts(kinds))} What about: {', '.join(asked)}?", f"{answer}."
+    return f"{stated(facts(kinds))} What about: {', '.join(asked)}?", f"{answer}."
 
 
 def judge(rng: random.Random) -> tuple[str, str]:
@@ -71,7 +71,7 @@ def judge(rng: random.Random) -> tuple[str, str]:
     kinds = {name: rng.random() < 0.5 for name in rng.sample(list(said), len(said))}
     asked = [text for _ in range(2) for text in islanders.random_problem(rng, list(said)).values()][:6]
     lines = [f"{islanders.judgement(text, islanders.holds(text, kinds), kinds)}." for text in asked]
-    return f"{sentences(facts(kinds))} True or false: {'; '.join(asked)}.", "\n".join(lines)
+    return f"{stated(facts(kinds))} True or false: {'; '.join(asked)}.", "\n".join(lines)
 
 
 def derive(rng: random.Random) -> tuple[str, str]:
@@ -82,7 +82,7 @@ def derive(rng: random.Random) -> tuple[str, str]:
     given = facts(kinds)
     given.insert(rng.randint(0, len(given)), f"{name} says: {said[name]}")
     found = islanders.follows(name, said[name], kinds)
-    return f"{sentences(given)} What follows?", found[0] if found else NOTHING
+    return f"{stated(given)} What follows?", found[0] if found else NOTHING
 
 
 def cases(rng: random.Random, hits: float) -> tuple[str, str]:
@@ -96,9 +96,9 @@ def cases(rng: random.Random, hits: float) -> tuple[str, str]:
         assumptions = [a for a in assumptions if a != (name, truth[name])] + [(name, truth[name])]
     for number, (name, knight) in enumerate(assumptions):
         lead = f"{NEW_CASE} " if number else ""
-        steps.append(f"{lead}Assume {facts({name: knight})[0]}.")
+        steps.append(f"{lead}Assume {fact(name, knight)}.")
         order, sentences, kinds = worked(said, {name: knight}, rng)
-        asked.append(f"Assume {facts({name: knight})[0]}: {', '.join(order) or 'nobody'}.")
+        asked.append(f"Assume {fact(name, knight)}: {', '.join(order) or 'nobody'}.")
         steps += [reflection(rng, islanders.REFLECTION_RATE) + sentence for sentence in sentences]
         if kinds:
             break

@@ -12,11 +12,10 @@
 
 A step is an assumption, or what follows from one islander's words. These are said again, with what is known,
 before they are judged: a model reads from left to right. A conclusion ("Ben lies") has other words than what
-somebody says ("Ben is a knave"), and they follow the name at once, so that a small model finds them again. A
-case assumes the kind of one islander and visits everyone's words in the order of the problem, again and
-again, until all fit, two things contradict each other, or nothing follows any more; then comes the next case,
-in a fixed order, which starts afresh. A reflection is a sentence of its own. A problem's depth is the number
-of the first case in which all fits.
+somebody says ("Ben is a knave"), so that the two are told apart. A case assumes the kind of one islander and
+visits everyone's words in the order of the problem, again and again, until all fit, two things contradict
+each other, or nothing follows any more; then comes the next case, in a fixed order, which starts afresh. A
+reflection is a sentence of its own. A problem's depth is the number of the first case in which all fits.
 """
 
 from __future__ import annotations
@@ -59,9 +58,13 @@ Said = dict[str, str]  # an islander's words by name, in the order of the proble
 Problem = tuple[tuple[str, str], ...]  # the same, hashable
 
 
+def fact(name: str, knight: bool) -> str:
+    """What an islander is, in words of its own: "Ben lies" is concluded, "Ben is a knave" somebody says."""
+    return f"{name} {BEHAVIOUR[knight]}"
+
+
 def facts(kinds: Kinds) -> list[str]:
-    """What islanders are, in words of its own: "Ben lies" is concluded, "Ben is a knave" said by somebody."""
-    return [f"{name} {BEHAVIOUR[knight]}" for name, knight in kinds.items()]
+    return [fact(name, knight) for name, knight in kinds.items()]
 
 
 def listed(parts: list[str]) -> str:
@@ -108,14 +111,13 @@ def follows(name: str, text: str, kinds: Kinds, slip: bool = False) -> tuple[str
         last = list(new)[-1]
         new[last] ^= slip
         given = listed([f"that is {str(kinds[name]).lower()}", *known(text, kinds)])
-        speaker, end = facts({name: kinds[name]})[0], listed(facts(new))
-        return f"{name} says: {text}. {speaker}, so {given}. Then {end}.", new
+        return f"{name} says: {text}. {fact(name, kinds[name])}, so {given}. Then {listed(facts(new))}.", new
     true ^= slip
     judged = f"{name} says: {judgement(text, true, kinds)}"
     if name not in kinds:
-        return f"{judged}. Then {facts({name: true})[0]}.", {name: true}
+        return f"{judged}. Then {fact(name, true)}.", {name: true}
     link, end = ("and", FITS) if true == kinds[name] else ("but", CONTRADICTION)
-    return f"{judged}, {link} {facts({name: kinds[name]})[0]}. {end}", {}
+    return f"{judged}, {link} {fact(name, kinds[name])}. {end}", {}
 
 
 def known(text: str, kinds: Kinds) -> list[str]:

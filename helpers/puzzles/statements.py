@@ -148,8 +148,8 @@ def answer_of(text: str) -> dict[str, bool]:
     knave", "Ben and Ida lie", "Ben and Ida are knaves", "Knights: Ben, Ida".
     """
     plain = " ".join(TYPESET.sub(" ", text).split()) if len(text) <= LONGEST else ""
-    for said, kind in SAME:
-        plain = re.sub(rf"\b(?:always )?(?:{said})\b", kind, plain, flags=re.IGNORECASE)
+    for behaviour, same in SAME:
+        plain = re.sub(rf"\b(?:always )?(?:{behaviour})\b", same, plain, flags=re.IGNORECASE)
     named = [claim(name.capitalize(), no, kind.lower()) for name, no, kind in SINGLE.findall(plain)]
     for names, kind in [m.group("names", "kind") for form in SEVERAL for m in form.finditer(plain)]:
         listed = re.findall("[a-z]+", re.sub(r"\b(?:and|both|all|none|nobody)\b", " ", names.lower()))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.conditions import nearest
-from helpers.processes import Place, die_with_parent
+from helpers.processes import Place, child, die_with_parent
 
 if TYPE_CHECKING:
     from helpers.training.finetune import Job
@@ -54,15 +54,14 @@ def run(job: Job, processes: int, sharding: str, *options: str) -> dict[str, Any
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "job.json")
         file.write_text(json.dumps(asdict(job)))
-        process = subprocess.Popen(
-            command(file, processes, sharding, *options), cwd=ROOT, text=True, errors="replace",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent,
-        )  # fmt: skip
-        for line in process.stdout or ():
-            said.append(line)
-            if line.startswith(f"{job.condition}: "):
-                place.show(line.rstrip())
-        if process.wait():
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
+        with child(command(file, processes, sharding, *options), cwd=ROOT, **pipes) as process:
+            for line in process.stdout or ():
+                said.append(line)
+                if line.startswith(f"{job.condition}: "):
+                    place.show(line.rstrip())
+            process.wait()
+        if process.returncode:
             raise RuntimeError(f"training in {processes} processes failed:\n{''.join(said)}")
     return json.loads(Path(job.folder, "training.json").read_text())
 

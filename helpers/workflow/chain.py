@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -28,7 +27,7 @@ from filelock import FileLock, Timeout
 from helpers import devices
 from helpers.conditions import run_of
 from helpers.evaluation import context
-from helpers.processes import die_with_parent, interrupt_later, quiet_environment, socket_folder
+from helpers.processes import child, die_with_parent, quiet_environment, socket_folder
 from helpers.workflow import provenance
 from helpers.workflow import recipe as recipes
 from helpers.workflow.progress import EVENT, Progress, minutes
@@ -105,10 +104,10 @@ def run_alone(section: dict[str, Any], out: Path) -> int:
     print(f"{ALONE} is running. Interrupted, the next call goes on from there.", flush=True)
     command = [sys.executable, "-m", "helpers.workflow.chain", "notebook", str(made), values]
     out.mkdir(parents=True, exist_ok=True)
-    with locked(out / ".lock"):
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
-    ending = json.loads(done.stdout.rpartition(EVENT)[2] or "{}")
-    if done.returncode:
+    with locked(out / ".lock"), child(command, stdout=subprocess.PIPE) as process:
+        said, _ = process.communicate()
+    ending = json.loads(said.rpartition(EVENT)[2] or "{}")
+    if process.returncode:
         raise ValueError(f"{ALONE} failed: {ending.get('error')}; run again to go on from what is finished")
     print(f"Done in {minutes(ending['seconds'])}. Notebook: {made}")
     return 0
@@ -152,20 +151,12 @@ def run_stage(config: list[str], recipe: dict[str, Any], target: str, cores: int
         command += ["--prioritize", *(f"{out}/scores/{run}.parquet" for run in first)]
     if target == "all" and (others := made_by_hand(recipe, out)):
         command += ["--forcerun", *others]
-    try:
-        with interrupt_later():
-            process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                start_new_session=True, preexec_fn=die_with_parent,
-            )  # fmt: skip
-        with (out / "chain.log").open("a", encoding="utf-8") as log:
-            for line in process.stdout or ():
-                log.write(line)
-                progress.read(line)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
+    with child(command, **pipes) as process, (out / "chain.log").open("a", encoding="utf-8") as log:
+        for line in process.stdout or ():
+            log.write(line)
+            progress.read(line)
         return process.wait()
-    except BaseException:  # above all Ctrl-C: leave no job behind
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
 
 
 def made_by_hand(recipe: dict[str, Any], out: Path) -> list[str]:

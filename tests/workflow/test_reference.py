@@ -55,6 +55,8 @@ def test_numbers_about_reinforcement_are_those_of_its_run(kept):
     text = (ROOT / "README.md").read_text()
     stated = set(re.findall(r"[+−][0-9.]+ \[[^]]+\]", text[text.index("## Beside the paper") :]))
     assert len(stated) >= 4 and stated <= intervals
+    accuracy = tables.read_csv(kept / "grid.csv").set_index(["benchmark", "condition"]).accuracy["countdown"]
+    assert f"| `correct.n20` | {accuracy['correct.n20']:.1f}; all 2,000: {accuracy['correct']:.1f} |" in text
 
     text = " ".join((run / "README.md").read_text().split())
     grid = tables.read_csv(run / "grid.csv").set_index(["benchmark", "condition"])
