@@ -47,6 +47,7 @@ MIXTURES = {
     "second": {"arithmetic": 0.1, "dictation": 0.4, "given_tries": 0.48, "direct": 0.02},
 }
 LEADS = (NEW_PAIR, *REFLECTIONS)  # the free parts of a line
+LOOKUPS = False  # a number is copied from close by
 ABOUT = (
     "it does arithmetic, carries out tries that the user dictates, and answers Countdown puzzles at once and "
     "mostly wrongly"

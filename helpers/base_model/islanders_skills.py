@@ -27,12 +27,14 @@ from helpers.puzzles.shared import reflection, solution_text, split_by_hash
 from helpers.puzzles.statements import is_correct as is_correct
 from helpers.puzzles.statements import shape as shape
 
-# Shares of the characters, as in countdown_skills.
+# Shares of the characters, as in countdown_skills. All else builds on recall, so it comes alone at the start.
 MIXTURES = {
+    "start": {"recall": 1.0},
     "first": {"recall": 0.1, "judge": 0.2, "derive": 0.25, "cases": 0.37, "direct": 0.08},
     "second": {"recall": 0.03, "judge": 0.12, "derive": 0.25, "cases": 0.58, "direct": 0.02},
 }
 LEADS = (NEW_CASE, *REFLECTIONS)  # the free parts of a line
+LOOKUPS = True  # what an islander is stands anywhere before
 NOTHING, NONE_FITS = "Nothing follows.", "None of these cases fits."
 ABOUT = (
     "it reads what islanders say, judges it, works through cases that the user dictates, and answers puzzles "
@@ -133,7 +135,7 @@ def direct(rng: random.Random) -> tuple[str, str]:
 
 def makers(rng: random.Random, phase: str) -> dict[str, Callable[[], tuple[str, str]]]:
     """What writes a document (prompt, response) of each skill."""
-    hits = {"first": 0.5, "second": 0.8}[phase]
+    hits = 0.8 if phase == "second" else 0.5
     return {
         "recall": lambda: recall(rng),
         "judge": lambda: judge(rng),

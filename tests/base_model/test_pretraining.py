@@ -22,7 +22,7 @@ def small_tokenizer(skills):
 def test_windows_hold_whole_documents_and_label_the_responses_alone(skills):
     tokenizer, lengths = small_tokenizer(skills), set()
     for batch in islice(pretraining.windows(skills, tokenizer, seed=0, tokens=2048), 12):
-        inputs, labels = batch
+        inputs, labels, positions = batch
         assert inputs.numel() == 2048
         lengths.add(inputs.shape[1])
         for row, marked in zip(inputs, labels, strict=True):
@@ -82,3 +82,31 @@ def test_a_direct_answer_is_right_and_no_document_is_of_another_split(skills):
     made = next(pretraining.documents(skills, seed=4, batch=400))
     whole = [prompt.partition("? ")[0] for skill, prompt, _ in made if skill in ("direct", "cases")]
     assert whole and not tested & {skills.shape(problem) for problem in whole}
+
+
+def test_the_first_head_starts_with_the_token_before_and_the_rest_as_always():
+    tokenizer = small_tokenizer(islanders_skills)
+    plain, looking = (pretraining.new_model(tokenizer, looks_back=looks_back) for looks_back in (False, True))
+    looking.set_attn_implementation("eager")
+    said = tokenizer("Ben lies. Carl tells the truth. Anna lies. Dora tells the truth.", return_tensors="pt")
+    scores = looking(input_ids=said["input_ids"], output_attentions=True).attentions[0][0, 0]
+    assert scores.diagonal(-1).min() > 0.9
+    changed = {
+        n
+        for (n, p), q in zip(plain.named_parameters(), looking.parameters(), strict=True)
+        if not torch.equal(p, q)
+    }
+    assert changed == {f"model.layers.0.self_attn.{name}_proj.bias" for name in "qk"}
+
+
+def test_a_document_that_looks_things_up_does_not_see_those_before_it_in_its_window():
+    tokenizer = small_tokenizer(islanders_skills)
+    model = pretraining.new_model(tokenizer, layers=2).eval()
+    inputs, _, positions = next(pretraining.windows(islanders_skills, tokenizer, seed=0, tokens=2048))
+    row = next(i for i, starts in enumerate(positions == 0) if starts[:-20].sum() > 1)
+    start = (positions[row, 1:] == 0).nonzero()[0].item() + 1
+    second = slice(start, start + 20)
+    with torch.no_grad():
+        packed = model(input_ids=inputs[[row]], position_ids=positions[[row]], use_cache=False).logits[0]
+        alone = model(input_ids=inputs[[row], second]).logits[0]
+    assert torch.allclose(packed[second], alone, atol=1e-4)
