@@ -3,9 +3,9 @@
     recall    Ben lies. Carl tells the truth. Anna tells the truth. What about: Carl, Anna, Ben?
               -> Carl tells the truth, Anna tells the truth, Ben lies.
     judge     Ben lies. Carl tells the truth. True or false: Ben is a knave or Carl is a knave.
-              -> Ben is a knave or Carl is a knave. Since Ben lies and Carl tells the truth, that is true.
+              -> Ben is a knave or Carl is a knave. Ben lies and Carl tells the truth, so that is true.
     derive    Ben lies. Ben says: Anna and Carl are of the same kind. Anna tells the truth. What follows?
-              -> Ben says: Anna and Carl are of the same kind. Ben lies, so that is false and Anna tells ...
+              -> Ben says: Anna and Carl are of the same kind. Anna tells the truth. Ben lies, so that ...
     cases     Knights tell ... Who lies, ...? Assume Carl lies: Carl, Anna. Assume Ben tells the truth: Anna.
               -> the cases worked through in that order, in the wording of the traces
     direct    Knights tell ... Who lies, ...?  -> the answer at once
@@ -22,8 +22,9 @@ from collections.abc import Callable, Iterator
 
 from helpers.data.traces import render
 from helpers.puzzles import islanders
-from helpers.puzzles.islanders import CONTRADICTION, NEW_CASE, NO_FURTHER, REFLECTIONS, Said, fact, facts
+from helpers.puzzles.islanders import CONTRADICTION, NEW_CASE, NO_FURTHER, NOTHING, REFLECTIONS, Said
 from helpers.puzzles.shared import reflection, solution_text, split_by_hash
+from helpers.puzzles.statements import answer_text, fact, facts, holds
 from helpers.puzzles.statements import is_correct as is_correct
 from helpers.puzzles.statements import shape as shape
 
@@ -35,7 +36,8 @@ MIXTURES = {
 }
 LEADS = (NEW_CASE, *REFLECTIONS)  # the free parts of a line
 LOOKUPS = True  # what an islander is stands anywhere before
-NOTHING, NONE_FITS = "Nothing follows.", "None of these cases fits."
+TELLING = 0.6  # share of the words in a case that are chosen among those from which something follows
+NONE_FITS = "None of these cases fits."
 ABOUT = (
     "it reads what islanders say, judges it, works through cases that the user dictates, and answers puzzles "
     "about knights and knaves at once and mostly wrongly"
@@ -63,7 +65,7 @@ def recall(rng: random.Random) -> tuple[str, str]:
     """What everyone is, in another order."""
     kinds = {name: rng.random() < 0.5 for name in rng.sample(islanders.NAMES, rng.choice(islanders.SIZES))}
     asked = rng.sample(list(kinds), len(kinds))
-    answer = islanders.answer_text({name: kinds[name] for name in asked})
+    answer = answer_text({name: kinds[name] for name in asked})
     return f"{stated(facts(kinds))} What about: {', '.join(asked)}?", f"{answer}."
 
 
@@ -72,7 +74,7 @@ def judge(rng: random.Random) -> tuple[str, str]:
     said = islanders.random_problem(rng)
     kinds = {name: rng.random() < 0.5 for name in rng.sample(list(said), len(said))}
     asked = [text for _ in range(2) for text in islanders.random_problem(rng, list(said)).values()][:6]
-    lines = [f"{islanders.judgement(text, islanders.holds(text, kinds), kinds)}." for text in asked]
+    lines = [f"{islanders.judgement(text, holds(text, kinds), kinds)}." for text in asked]
     return f"{stated(facts(kinds))} True or false: {'; '.join(asked)}.", "\n".join(lines)
 
 
@@ -83,16 +85,15 @@ def derive(rng: random.Random) -> tuple[str, str]:
     kinds = some_kinds(list(said), rng)
     given = facts(kinds)
     given.insert(rng.randint(0, len(given)), f"{name} says: {said[name]}")
-    found = islanders.follows(name, said[name], kinds)
-    return f"{stated(given)} What follows?", found[0] if found else NOTHING
+    return f"{stated(given)} What follows?", islanders.follows(name, said[name], kinds)[0]
 
 
 def cases(rng: random.Random, hits: float) -> tuple[str, str]:
-    """One to four cases of a problem, with assumptions and order of the words chosen at random."""
+    """One to three cases of a problem, with assumptions and order of the words chosen at random."""
     said = solvable(rng)
     truth = islanders.solutions(said)[0]
     asked, steps = [], [islanders.opening(said)]
-    assumptions = rng.sample([(name, knight) for name in said for knight in (True, False)], rng.randint(1, 4))
+    assumptions = rng.sample([(name, knight) for name in said for knight in (True, False)], rng.randint(1, 3))
     if rng.random() < hits:
         name = rng.choice(list(said))
         assumptions = [a for a in assumptions if a != (name, truth[name])] + [(name, truth[name])]
@@ -104,7 +105,7 @@ def cases(rng: random.Random, hits: float) -> tuple[str, str]:
         steps += [reflection(rng, islanders.REFLECTION_RATE) + sentence for sentence in sentences]
         if kinds:
             break
-    end = solution_text(islanders.answer_text({name: kinds[name] for name in said})) if kinds else NONE_FITS
+    end = solution_text(answer_text({name: kinds[name] for name in said})) if kinds else NONE_FITS
     return f"{islanders.problem_text(said)} {' '.join(asked)}", render(steps, end)
 
 
@@ -112,25 +113,27 @@ def worked(
     said: Said, kinds: dict[str, bool], rng: random.Random
 ) -> tuple[list[str], list[str], dict | None]:
     """A case with its words in random order: whose, what follows, and the kinds if all fits, else None."""
-    kinds, order, sentences = dict(kinds), [], []
-    while len(order) < len(said):
-        left = [name for name in said if name not in order]
-        found = {name: f for name in left if (f := islanders.follows(name, said[name], kinds))}
+    kinds, order, sentences, settled, heard = dict(kinds), [], [], set(), set()
+    while len(settled) < len(said):
+        found = {n: islanders.follows(n, said[n], kinds) for n in said if n not in settled | heard}
         if not found:
             return order, [*sentences, NO_FURTHER], None
-        name = rng.choice(list(found))
+        telling = [name for name, (sentence, _) in found.items() if not sentence.endswith(NOTHING)]
+        name = rng.choice(telling if telling and rng.random() < TELLING else list(found))
+        sentence, new = found[name]
         order.append(name)
-        sentences.append(found[name][0])
-        kinds |= found[name][1]
-        if found[name][0].endswith(CONTRADICTION):
+        sentences.append(sentence)
+        if sentence.endswith(CONTRADICTION):
             return order, sentences, None
+        (settled if name in telling else heard).add(name)
+        kinds, heard = kinds | new, set() if new else heard
     return order, sentences, kinds
 
 
 def direct(rng: random.Random) -> tuple[str, str]:
     """A problem and its answer, without a thought."""
     said = solvable(rng)
-    return islanders.problem_text(said), solution_text(islanders.answer_text(islanders.solutions(said)[0]))
+    return islanders.problem_text(said), solution_text(answer_text(islanders.solutions(said)[0]))
 
 
 def makers(rng: random.Random, phase: str) -> dict[str, Callable[[], tuple[str, str]]]:

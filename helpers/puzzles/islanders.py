@@ -4,18 +4,19 @@
     steps     Let me find out what Anna, Ben and Carl are.
               Assume Anna tells the truth.
               Anna says: Ben is a knave. Anna tells the truth, so that is true. Then Ben lies.
-              Wait. Carl says: Anna is a knave. Since Anna tells the truth, that is false. Then Carl lies.
-              Ben says: Carl is a knave. Since Carl lies, that is true, but Ben lies. Contradiction.
+              Wait. Ben says: Carl is a knave. Ben lies, so that is false. Then Carl tells the truth.
+              Carl says: Anna is a knave. Anna tells the truth, so that is false, but Carl ... Contradiction.
               Alternatively, a new case. Assume Anna lies.
               ...
     solution  The answer is \\boxed{Anna lies, Ben tells the truth, Carl lies}.
 
-A step is an assumption, or what follows from one islander's words. These are said again, with what is known,
-before they are judged: a model reads from left to right. A conclusion ("Ben lies") has other words than what
-somebody says ("Ben is a knave"), so that the two are told apart. A case assumes the kind of one islander and
-visits everyone's words in the order of the problem, again and again, until all fit, two things contradict
-each other, or nothing follows any more; then comes the next case, in a fixed order, which starts afresh. A
-reflection is a sentence of its own. A problem's depth is the number of the first case in which all fits.
+A step is an assumption, or what follows from one islander's words, and be it nothing. The words are said
+again, then what is known of those whom they are about: a model reads from left to right. A conclusion ("Ben
+lies") has other words than what somebody says ("Ben is a knave"). A case assumes the kind of one islander.
+The next words are those of the last to become known, or else of the first in the problem, unless they are
+settled, or were heard since something new was found. It ends when all fit, two things contradict each other,
+or nothing follows any more; then comes the next case, in a fixed order, which starts afresh. A reflection is
+a sentence of its own. A problem's depth is the number of the first case in which all fits.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ from helpers.data.traces import Trace
 from helpers.puzzles.shared import REFLECTIONS as REFLECTIONS
 from helpers.puzzles.shared import check_split, reflection, solution_text, split_by_hash
 from helpers.puzzles.statements import (
-    BEHAVIOUR,
     Kinds,
     Statement,
+    answer_text,
+    fact,
+    facts,
     fits,
     holds,
+    listed,
     parse,
     statement_text,
     structure,
@@ -48,28 +52,15 @@ NAMES = ("Anna", "Ben", "Carl", "Dora", "Emil", "Fay", "Gus", "Hal", "Ida", "Jon
 SIZES = (3, 4, 5)
 MAX_DEPTH = 4
 HARD_DEPTHS = (3, 4)
-MAX_SLIP = 10  # sentences in which a wrong trace may slip
+MAX_SLIP = 10  # conclusions in which a wrong trace may slip
 PREFACE, QUESTION = "Knights tell the truth, knaves lie.", "Who lies, who tells the truth?"
 REFLECTION_RATE = 0.5  # of the sentences that follow from somebody's words
 NEW_CASE = "Alternatively, a new case."
-FITS, CONTRADICTION, NO_FURTHER = "That fits.", "Contradiction.", "Nothing else follows."
+FITS, CONTRADICTION = "That fits.", "Contradiction."
+NOTHING, NO_FURTHER = "Nothing follows.", "Nothing else follows."
 
 Said = dict[str, str]  # an islander's words by name, in the order of the problem
 Problem = tuple[tuple[str, str], ...]  # the same, hashable
-
-
-def fact(name: str, knight: bool) -> str:
-    """What an islander is, in words of its own: "Ben lies" is concluded, "Ben is a knave" somebody says."""
-    return f"{name} {BEHAVIOUR[knight]}"
-
-
-def facts(kinds: Kinds) -> list[str]:
-    return [fact(name, knight) for name, knight in kinds.items()]
-
-
-def listed(parts: list[str]) -> str:
-    """ "A, B and C"."""
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
 
 
 def problem_text(said: Said) -> str:
@@ -78,10 +69,6 @@ def problem_text(said: Said) -> str:
 
 def opening(said: Said) -> str:
     return f"Let me find out what {listed(list(said))} are."
-
-
-def answer_text(kinds: Kinds) -> str:
-    return ", ".join(facts(kinds))
 
 
 def solutions(said: Said) -> list[dict[str, bool]]:
@@ -98,36 +85,40 @@ def forced(text: str, value: bool, kinds: Kinds) -> dict[str, bool]:
     return {n: possible[0][n] for n in unknown if possible and len({more[n] for more in possible}) == 1}
 
 
-def follows(name: str, text: str, kinds: Kinds, slip: bool = False) -> tuple[str, dict[str, bool]] | None:
-    """What follows from an islander's words: the sentence and the new kinds; None if nothing does.
+def follows(name: str, text: str, kinds: Kinds, slip: bool = False) -> tuple[str, dict[str, bool]]:
+    """What follows from an islander's words: the sentence, in one of three shapes, and the new kinds.
+
+        Ben says: Carl is a knave. Carl lies, so that is true. Then Ben tells the truth.
+        Ben says: Carl is a knave or Dora is a knave. Carl tells the truth. Ben lies, so that is ... Then ...
+        Ben says: Carl is a knave or Dora is a knave. Carl tells the truth. Nothing follows.
 
     With a slip a truth value, or the last new kind, is the opposite of what it ought to be.
     """
-    true = holds(text, kinds)
+    true, said = holds(text, kinds), f"{name} says: "
     if true is None:
         new = forced(text, kinds[name], kinds) if name in kinds else {}
-        if not new:
-            return None
-        last = list(new)[-1]
-        new[last] ^= slip
-        given = listed([f"that is {str(kinds[name]).lower()}", *known(text, kinds)])
-        return f"{name} says: {text}. {fact(name, kinds[name])}, so {given}. Then {listed(facts(new))}.", new
+        if new:
+            new[list(new)[-1]] ^= slip
+        so = [f"{fact(name, kinds[name])}, so that is {str(kinds[name]).lower()}"] if name in kinds else []
+        end = f"Then {listed(facts(new))}." if new else NOTHING
+        return ". ".join([said + text, *known(text, kinds), *so, end]), new
     true ^= slip
-    judged = f"{name} says: {judgement(text, true, kinds)}"
+    said += judgement(text, true, kinds)
     if name not in kinds:
-        return f"{judged}. Then {fact(name, true)}.", {name: true}
+        return f"{said}. Then {fact(name, true)}.", {name: true}
     link, end = ("and", FITS) if true == kinds[name] else ("but", CONTRADICTION)
-    return f"{judged}, {link} {fact(name, kinds[name])}. {end}", {}
+    return f"{said}, {link} {fact(name, kinds[name])}. {end}", {}
 
 
 def known(text: str, kinds: Kinds) -> list[str]:
-    """What is known of those whom a statement is about."""
-    return facts({name: kinds[name] for name, _ in parse(text).claims if name in kinds})
+    """What is known of those whom a statement is about, as one part of a sentence or none."""
+    found = facts({name: kinds[name] for name, _ in parse(text).claims if name in kinds})
+    return [listed(found)] if found else []
 
 
 def judgement(text: str, true: bool, kinds: Kinds) -> str:
     """A statement, what is known of those whom it is about, and whether it is true."""
-    return f"{text}. Since {listed(known(text, kinds))}, that is {str(true).lower()}"
+    return f"{'. '.join([text, *known(text, kinds)])}, so that is {str(true).lower()}"
 
 
 def cases(said: Said) -> Iterator[dict[str, bool]]:
@@ -140,28 +131,30 @@ def cases(said: Said) -> Iterator[dict[str, bool]]:
 def case(said: Said, assumed: dict[str, bool], slips: list[bool]) -> tuple[list[str], dict[str, bool] | None]:
     """The sentences that follow from an assumption, and the kinds if all fits, else None.
 
-    `slips` says for each sentence in turn whether it is to be wrong, and loses those that were used.
+    `slips` says for each sentence that concludes something whether it is to be wrong, and loses those used.
     """
-    kinds, left, sentences = dict(assumed), dict(said), []
+    kinds, left, sentences, recent, heard = dict(assumed), dict(said), [], list(assumed), set()
     while left:
-        before = len(left)
-        for name, text in list(left.items()):
-            found = follows(name, text, kinds, bool(slips) and slips[0])
-            if found:
-                del left[name], slips[:1]
-                sentences.append(found[0])
-                kinds |= found[1]
-                if found[0].endswith(CONTRADICTION):
-                    return sentences, None
-        if len(left) == before:
+        name = next((name for name in (*recent, *left) if name in left and name not in heard), None)
+        if name is None:
             return [*sentences, NO_FURTHER], None
+        sentence, new = follows(name, left[name], kinds, bool(slips) and slips[0])
+        sentences.append(sentence)
+        if sentence.endswith(NOTHING):
+            heard.add(name)
+            continue
+        del left[name], slips[:1]
+        if sentence.endswith(CONTRADICTION):
+            return sentences, None
+        if new:
+            kinds, recent, heard = kinds | new, [*new, *recent], set()
     return sentences, {name: kinds[name] for name in said}
 
 
 def solve(said: Said, rng: random.Random, slip: int | None = None) -> tuple[list[str], dict[str, bool], int]:
     """The steps of the systematic search, the kinds in which all fits, and the number of its case.
 
-    Sentence number `slip` (from 0) is wrong, and what follows builds on it. ValueError if no case fits.
+    The conclusion number `slip` (from 0) is wrong, and what follows builds on it. ValueError if no case fits.
     """
     steps = [opening(said)]
     slips = [] if slip is None else [False] * slip + [True]

@@ -110,6 +110,24 @@ def statement_text(statement: Statement, negated: tuple[bool, ...] = (False, Fal
     return f" {statement.form} ".join(parts)
 
 
+def fact(name: str, knight: bool) -> str:
+    """What an islander is, in words of its own: "Ben lies" is concluded, "Ben is a knave" somebody says."""
+    return f"{name} {BEHAVIOUR[knight]}"
+
+
+def facts(kinds: Kinds) -> list[str]:
+    return [fact(name, knight) for name, knight in kinds.items()]
+
+
+def listed(parts: list[str]) -> str:
+    """ "A, B and C"."""
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+
+
+def answer_text(kinds: Kinds) -> str:
+    return ", ".join(facts(kinds))
+
+
 def fits(said: Mapping[str, str], kinds: Kinds) -> bool:
     """Whether every knight is right and every knave is wrong."""
     return all(holds(text, kinds) == kinds[name] for name, text in said.items())

@@ -15,8 +15,8 @@ from helpers.puzzles import islanders, statements
 CORRECT = islanders.correct_traces("train", 200, seed=0)
 WRONG = islanders.wrong_traces("train", 120, seed=0)
 WORDS = re.compile(
-    r"(\w+) says: ([^.]+)\. (?:(.+), so that|Since (.+), that) is (true|false)(?: and ([^,]+))?"
-    r"(?:, (?:and|but) (.+))?\. (.+)"
+    r"(\w+) says: ([^.]+)\. (?:([^.]+)\. )??(?:([^.]+), so that is (true|false)(?:, (and|but) ([^.]+))?\. )?"
+    r"(Then [^.]+\.|That fits\.|Contradiction\.|Nothing follows\.)"
 )
 FACT = r"(\w+) (tells the truth|lies)"
 
@@ -69,30 +69,42 @@ def named(statement):
 
 def errors(trace):
     """The steps that do not follow from those before them, the last case's kinds, whose words are left."""
-    said, found, kinds, left = said_in(trace.problem), [], {}, set()
+    said, found, kinds, left, recent, heard = said_in(trace.problem), [], {}, set(), [], set()
     lead = "|".join(map(re.escape, (islanders.NEW_CASE, *islanders.REFLECTIONS)))
     for i, step in enumerate(trace.steps[1:], 1):
         text = re.sub(f"^({lead}) ", "", step)
         if m := re.fullmatch(r"Assume (.+)\.", text):
-            kinds, left = facts(m[1]), set(said)
+            kinds, left, heard = facts(m[1]), set(said), set()
+            recent = list(kinds)
             continue
         if text == "Nothing else follows.":
-            found += [i] if any(consequences(name, said, kinds) != {} for name in left) else []
+            found += [i] if left - heard or any(consequences(n, said, kinds) != {} for n in left) else []
             continue
-        speaker, statement, subject, before, word, after, other, end = WORDS.fullmatch(text).groups()
-        right = speaker in left and said[speaker] == statement and (end.startswith("Then ") or bool(other))
-        right &= quoted(before or after or "") == [(n, kinds[n]) for n in named(statement) if n in kinds]
-        left.discard(speaker)
+        speaker, statement, before, reason, word, link, other, end = WORDS.fullmatch(text).groups()
+        right = speaker == next(n for n in recent + list(said) if n in left - heard)
+        right &= said[speaker] == statement
         value = {truth(statement, world) for world in worlds(said, kinds)}
+        decided = bool(reason) and quoted(reason)[0][0] != speaker
+        right &= decided == (len(value) == 1) and not (decided and before)
+        given = reason if decided else before
+        right &= quoted(given or "") == [(n, kinds[n]) for n in named(statement) if n in kinds]
+        if not decided:
+            right &= quoted(reason or "") == [(speaker, kinds.get(speaker))] * (speaker in kinds)
+            right &= reason is None or (word == "true") == kinds.get(speaker)
+        elif end.startswith("Then"):
+            right &= (word == "true") == facts(end)[speaker]
         if end in ("That fits.", "Contradiction."):
-            right &= value == {word == "true"} and (end == "That fits.") == ({kinds.get(speaker)} == value)
+            right &= facts(other) == {speaker: kinds.get(speaker)} and value == {word == "true"}
+            right &= (end == "That fits.") == (link == "and") == ({kinds.get(speaker)} == value)
         else:
-            right &= facts(end) == consequences(speaker, said, kinds)
-            right &= (word == "true") == facts(subject or end)[speaker]
-        if subject or other:
-            right &= facts(subject or other) == {speaker: kinds.get(speaker)}
+            right &= (facts(end) if end.startswith("Then") else {}) == consequences(speaker, said, kinds)
         found += [] if right else [i]
-        kinds = kinds | (facts(end) if end.startswith("Then ") else {})
+        if end == "Nothing follows.":
+            heard.add(speaker)
+        else:
+            left.discard(speaker)
+        if end.startswith("Then"):
+            kinds, recent, heard = kinds | facts(end), [*facts(end), *recent], set()
     return found, kinds, left
 
 
