@@ -125,7 +125,7 @@ def windows(
     seed: int,
     phase: str = "first",
     tokens: int = 8192,
-    lengths: tuple[int, ...] = (256, 512),
+    lengths: tuple[int, ...] = (256, 512, 1024),
 ) -> Iterator[torch.Tensor]:
     """Endless batches of documents packed into windows: inputs, labels and positions, each (rows, length).
 

@@ -34,7 +34,7 @@ def test_windows_hold_whole_documents_and_label_the_responses_alone(skills):
                 part.partition("<|im_end|>")[0] for part in text.split("<|im_start|>assistant\n")[1:]
             ]
             assert tokenizer.decode(marked[kept]) == "".join(f"{r}<|im_end|>" for r in responses)
-    assert lengths == {256, 512}
+    assert {256, 512} <= lengths <= {256, 512, 1024}
 
 
 def test_muon_takes_the_steps_of_torch_s_own():
