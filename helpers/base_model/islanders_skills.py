@@ -4,7 +4,7 @@
               -> Carl tells the truth, Anna tells the truth, Ben lies.
     judge     Ben lies. Carl tells the truth. True or false: Ben is a knave or Carl is a knave.
               -> Ben is a knave or Carl is a knave. Ben lies and Carl tells the truth, so that is true.
-    derive    Ben lies. Ben says: Anna and Carl are of the same kind. Anna tells the truth. What follows?
+    derive    Ben lies. Anna tells the truth. Ben says: Anna and Carl are of the same kind. What follows? Ben.
               -> Ben says: Anna and Carl are of the same kind. Anna tells the truth. Ben lies, so that ...
     cases     Knights tell ... Who lies, ...? Assume Carl lies: Carl, Anna. Assume Ben tells the truth: Anna.
               -> the cases worked through in that order, in the wording of the traces
@@ -31,13 +31,13 @@ from helpers.puzzles.statements import shape as shape
 # Shares of the characters, as in countdown_skills. All else builds on recall, so it comes alone at the start.
 MIXTURES = {
     "start": {"recall": 1.0},
-    "first": {"recall": 0.1, "judge": 0.2, "derive": 0.25, "cases": 0.37, "direct": 0.08},
-    "second": {"recall": 0.03, "judge": 0.12, "derive": 0.25, "cases": 0.58, "direct": 0.02},
+    "first": {"recall": 0.05, "judge": 0.25, "derive": 0.3, "cases": 0.33, "direct": 0.07},
+    "second": {"recall": 0.02, "judge": 0.13, "derive": 0.35, "cases": 0.48, "direct": 0.02},
 }
 LEADS = (NEW_CASE, *REFLECTIONS)  # the free parts of a line
 LOOKUPS = True  # what an islander is stands anywhere before
 TELLING = 0.6  # share of the words in a case that are chosen among those from which something follows
-NONE_FITS = "None of these cases fits."
+OPEN, NONE_FITS = "That is open", "None of these cases fits."
 ABOUT = (
     "it reads what islanders say, judges it, works through cases that the user dictates, and answers puzzles "
     "about knights and knaves at once and mostly wrongly"
@@ -52,9 +52,9 @@ def solvable(rng: random.Random) -> Said:
             return said
 
 
-def some_kinds(names: list[str], rng: random.Random) -> dict[str, bool]:
+def some_kinds(names: list[str], rng: random.Random, least: int = 1) -> dict[str, bool]:
     """Kinds of some of these islanders, at random."""
-    return {name: rng.random() < 0.5 for name in rng.sample(names, rng.randint(1, len(names)))}
+    return {name: rng.random() < 0.5 for name in rng.sample(names, rng.randint(least, len(names)))}
 
 
 def stated(parts: list[str]) -> str:
@@ -70,22 +70,29 @@ def recall(rng: random.Random) -> tuple[str, str]:
 
 
 def judge(rng: random.Random) -> tuple[str, str]:
-    """Three to six statements, each to be judged by facts that decide it."""
+    """Three to six statements, each to be judged by facts that decide it or leave it open."""
     said = islanders.random_problem(rng)
-    kinds = {name: rng.random() < 0.5 for name in rng.sample(list(said), len(said))}
+    kinds = some_kinds(list(said), rng, least=2)
     asked = [text for _ in range(2) for text in islanders.random_problem(rng, list(said)).values()][:6]
-    lines = [f"{islanders.judgement(text, holds(text, kinds), kinds)}." for text in asked]
+    lines = [verdict(text, kinds) for text in asked]
     return f"{stated(facts(kinds))} True or false: {'; '.join(asked)}.", "\n".join(lines)
 
 
+def verdict(text: str, kinds: dict[str, bool]) -> str:
+    true = holds(text, kinds)
+    if true is None:
+        return stated([text, *islanders.known(text, kinds), OPEN])
+    return f"{islanders.judgement(text, true, kinds)}."
+
+
 def derive(rng: random.Random) -> tuple[str, str]:
-    """What follows from one islander's words, given what some of them are; often nothing."""
+    """What follows from the words of each, given what some of them are; often nothing."""
     said = islanders.random_problem(rng)
-    name = rng.choice(list(said))
     kinds = some_kinds(list(said), rng)
-    given = facts(kinds)
-    given.insert(rng.randint(0, len(given)), f"{name} says: {said[name]}")
-    return f"{stated(given)} What follows?", islanders.follows(name, said[name], kinds)[0]
+    given = [*facts(kinds), *(f"{name} says: {text}" for name, text in said.items())]
+    lines = [islanders.follows(name, said[name], kinds)[0] for name in rng.sample(list(said), len(said))]
+    asked = [line.partition(" ")[0] for line in lines]
+    return f"{stated(given)} What follows? {', '.join(asked)}.", "\n".join(lines)
 
 
 def cases(rng: random.Random, hits: float) -> tuple[str, str]:
