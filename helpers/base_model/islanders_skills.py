@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 
 from helpers.data.traces import render
 from helpers.puzzles import islanders
-from helpers.puzzles.islanders import CONTRADICTION, NEW_CASE, NO_FURTHER, NOTHING, REFLECTIONS, Said
+from helpers.puzzles.islanders import NEW_CASE, NO_FURTHER, NOTHING, REFLECTIONS, Said
 from helpers.puzzles.shared import reflection, solution_text, split_by_hash
 from helpers.puzzles.statements import answer_text, fact, facts, holds
 from helpers.puzzles.statements import is_correct as is_correct
@@ -78,7 +78,13 @@ def judge(rng: random.Random) -> tuple[str, str]:
     return f"{stated(facts(kinds))} True or false: {'; '.join(asked)}.", "\n".join(lines)
 
 
+def speaker(sentence: str) -> str:
+    """Whose words a sentence is about: "Ben says: ..."."""
+    return sentence.partition(" ")[0]
+
+
 def verdict(text: str, kinds: dict[str, bool]) -> str:
+    """A statement as these facts judge it: true, false or open."""
     true = holds(text, kinds)
     if true is None:
         return stated([text, *islanders.known(text, kinds), OPEN])
@@ -91,7 +97,7 @@ def derive(rng: random.Random) -> tuple[str, str]:
     kinds = some_kinds(list(said), rng)
     given = [*facts(kinds), *(f"{name} says: {text}" for name, text in said.items())]
     lines = [islanders.follows(name, said[name], kinds)[0] for name in rng.sample(list(said), len(said))]
-    asked = [line.partition(" ")[0] for line in lines]
+    asked = [speaker(line) for line in lines]
     return f"{stated(given)} What follows? {', '.join(asked)}.", "\n".join(lines)
 
 
@@ -107,34 +113,24 @@ def cases(rng: random.Random, hits: float) -> tuple[str, str]:
     for number, (name, knight) in enumerate(assumptions):
         lead = f"{NEW_CASE} " if number else ""
         steps.append(f"{lead}Assume {fact(name, knight)}.")
-        order, sentences, kinds = worked(said, {name: knight}, rng)
+        sentences, kinds = worked(said, {name: knight}, rng)
+        order = [speaker(sentence) for sentence in sentences if sentence != NO_FURTHER]
         asked.append(f"Assume {fact(name, knight)}: {', '.join(order) or 'nobody'}.")
         steps += [reflection(rng, islanders.REFLECTION_RATE) + sentence for sentence in sentences]
         if kinds:
             break
-    end = solution_text(answer_text({name: kinds[name] for name in said})) if kinds else NONE_FITS
+    end = solution_text(answer_text(kinds)) if kinds else NONE_FITS
     return f"{islanders.problem_text(said)} {' '.join(asked)}", render(steps, end)
 
 
-def worked(
-    said: Said, kinds: dict[str, bool], rng: random.Random
-) -> tuple[list[str], list[str], dict | None]:
-    """A case with its words in random order: whose, what follows, and the kinds if all fits, else None."""
-    kinds, order, sentences, settled, heard = dict(kinds), [], [], set(), set()
-    while len(settled) < len(said):
-        found = {n: islanders.follows(n, said[n], kinds) for n in said if n not in settled | heard}
-        if not found:
-            return order, [*sentences, NO_FURTHER], None
-        telling = [name for name, (sentence, _) in found.items() if not sentence.endswith(NOTHING)]
-        name = rng.choice(telling if telling and rng.random() < TELLING else list(found))
-        sentence, new = found[name]
-        order.append(name)
-        sentences.append(sentence)
-        if sentence.endswith(CONTRADICTION):
-            return order, sentences, None
-        (settled if name in telling else heard).add(name)
-        kinds, heard = kinds | new, set() if new else heard
-    return order, sentences, kinds
+def worked(said: Said, assumed: dict[str, bool], rng: random.Random) -> tuple[list[str], dict | None]:
+    """The sentences of a case with its words in random order, and the kinds if all fits, else None."""
+
+    def choose(waiting: list[str], recent: list[str], kinds: dict[str, bool]) -> str:
+        telling = [n for n in waiting if not islanders.follows(n, said[n], kinds)[0].endswith(NOTHING)]
+        return rng.choice(telling if telling and rng.random() < TELLING else waiting)
+
+    return islanders.case(said, assumed, [], choose)
 
 
 def direct(rng: random.Random) -> tuple[str, str]:

@@ -58,13 +58,9 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int = 512) -> PreTrainedTo
 
 
 def new_model(
-    tokenizer: PreTrainedTokenizerFast,
-    seed: int = 0,
-    layers: int = 4,
-    width: int = 128,
-    looks_back: bool = False,
+    tokenizer: PreTrainedTokenizerFast, seed: int = 0, layers: int = 4, width: int = 128
 ) -> Qwen2ForCausalLM:
-    """A Qwen2 model with fresh weights; the first head `looks_back` at the token before, if wanted."""
+    """A Qwen2 model with fresh weights."""
     torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -79,10 +75,7 @@ def new_model(
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
     )
-    model = Qwen2ForCausalLM(config)
-    if looks_back:
-        look_back(model)
-    return model
+    return Qwen2ForCausalLM(config)
 
 
 @torch.no_grad()
@@ -91,7 +84,8 @@ def look_back(model: Qwen2ForCausalLM, strength: float = 6.5, pairs: int = 8) ->
 
     Under rotary embeddings two biases alone give a score that depends on the distance d: sum over the pairs
     of strength^2 cos((d - 1) f), largest at d = 1. Whoever looks up a name needs such a head ("Ben" came
-    before "lies"): without it the lookup had not begun after 900 steps, with it it is right after 150.
+    before "lies"). Steps of 4,096 tokens of recall: without it 80% of the kinds are right after 600 of them,
+    as by counting; with it all are after 150.
     """
     attention = model.model.layers[0].self_attn
     half = attention.head_dim // 2

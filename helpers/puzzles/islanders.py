@@ -12,11 +12,10 @@
 
 A step is an assumption, or what follows from one islander's words, and be it nothing. The words are said
 again, then what is known of those whom they are about: a model reads from left to right. A conclusion ("Ben
-lies") has other words than what somebody says ("Ben is a knave"). A case assumes the kind of one islander.
-The next words are those of the last to become known, or else of the first in the problem, unless they are
-settled, or were heard since something new was found. It ends when all fit, two things contradict each other,
-or nothing follows any more; then comes the next case, in a fixed order, which starts afresh. A reflection is
-a sentence of its own. A problem's depth is the number of the first case in which all fits.
+lies") has other words than what somebody says ("Ben is a knave"). A case assumes the kind of one islander and
+goes through the words that are not settled, nor heard since something new was found. It ends when all fit,
+two things contradict each other, or nothing follows any more; then comes the next case, in a fixed order. A
+reflection is a sentence of its own. A problem's depth is the number of the first case in which all fits.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice, product
 
 import pyarrow as pa
@@ -128,16 +127,24 @@ def cases(said: Said) -> Iterator[dict[str, bool]]:
         yield {name: False}
 
 
-def case(said: Said, assumed: dict[str, bool], slips: list[bool]) -> tuple[list[str], dict[str, bool] | None]:
+def whose_next(waiting: list[str], recent: list[str], kinds: Kinds) -> str:
+    """Whose words come next: of those that wait the last to become known, or else the first."""
+    return next(name for name in (*recent, *waiting) if name in waiting)
+
+
+def case(
+    said: Said, assumed: dict[str, bool], slips: list[bool], choose: Callable = whose_next
+) -> tuple[list[str], dict[str, bool] | None]:
     """The sentences that follow from an assumption, and the kinds if all fits, else None.
 
-    `slips` says for each sentence that concludes something whether it is to be wrong, and loses those used.
+    `slips` says of each sentence that concludes something whether it is to be wrong, and loses those used.
     """
     kinds, left, sentences, recent, heard = dict(assumed), dict(said), [], list(assumed), set()
     while left:
-        name = next((name for name in (*recent, *left) if name in left and name not in heard), None)
-        if name is None:
+        waiting = [name for name in left if name not in heard]
+        if not waiting:
             return [*sentences, NO_FURTHER], None
+        name = choose(waiting, recent, kinds)
         sentence, new = follows(name, left[name], kinds, bool(slips) and slips[0])
         sentences.append(sentence)
         if sentence.endswith(NOTHING):

@@ -116,6 +116,7 @@ def fact(name: str, knight: bool) -> str:
 
 
 def facts(kinds: Kinds) -> list[str]:
+    """What each of these islanders is."""
     return [fact(name, knight) for name, knight in kinds.items()]
 
 
@@ -125,6 +126,7 @@ def listed(parts: list[str]) -> str:
 
 
 def answer_text(kinds: Kinds) -> str:
+    """What everyone is, as in the box of a solution."""
     return ", ".join(facts(kinds))
 
 

@@ -25,6 +25,7 @@ def test_windows_hold_whole_documents_and_label_the_responses_alone(skills):
         inputs, labels, positions = batch
         assert inputs.numel() == 2048
         lengths.add(inputs.shape[1])
+        assert skills.LOOKUPS or (positions == torch.arange(inputs.shape[1])).all()
         for row, marked in zip(inputs, labels, strict=True):
             text = tokenizer.decode(row[row != tokenizer.pad_token_id])
             assert text.startswith("<|im_start|>user\n") and text.endswith("<|im_end|>")
@@ -34,7 +35,7 @@ def test_windows_hold_whole_documents_and_label_the_responses_alone(skills):
                 part.partition("<|im_end|>")[0] for part in text.split("<|im_start|>assistant\n")[1:]
             ]
             assert tokenizer.decode(marked[kept]) == "".join(f"{r}<|im_end|>" for r in responses)
-    assert {256, 512} <= lengths <= {256, 512, 1024}
+    assert lengths == {256, 512}
 
 
 def test_muon_takes_the_steps_of_torch_s_own():
@@ -86,7 +87,8 @@ def test_a_direct_answer_is_right_and_no_document_is_of_another_split(skills):
 
 def test_the_first_head_starts_with_the_token_before_and_the_rest_as_always():
     tokenizer = small_tokenizer(islanders_skills)
-    plain, looking = (pretraining.new_model(tokenizer, looks_back=looks_back) for looks_back in (False, True))
+    plain, looking = (pretraining.new_model(tokenizer) for _ in range(2))
+    pretraining.look_back(looking)
     looking.set_attn_implementation("eager")
     said = tokenizer("Ben lies. Carl tells the truth. Anna lies. Dora tells the truth.", return_tensors="pt")
     scores = looking(input_ids=said["input_ids"], output_attentions=True).attentions[0][0, 0]
