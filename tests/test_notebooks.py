@@ -37,14 +37,19 @@ def test_traces_of_your_own_are_written_where_notebook_02_reads_them(tmp_path):
     assert (tmp_path / "arms" / "shuffle-100.s0.parquet").exists()
 
 
-def test_a_base_model_is_made_and_goes_on_from_where_it_was(tmp_path):
-    small = {"width": 32, "layers": 1, "tokens": 2048, "second_steps": 2, "exam_documents": 1}
+@pytest.mark.parametrize(
+    ("family", "before", "after"), [("countdown", "", "second"), ("islanders", "start ", "second third")]
+)
+def test_a_base_model_is_made_and_goes_on_from_where_it_was(family, before, after, tmp_path):
+    small = {"family": family, "width": 32, "layers": 1, "tokens": 2048, "exam_documents": 1}
+    small |= {"start_steps": 2, "second_steps": 2, "third_steps": 2}
     first, second = tmp_path / "first", tmp_path / "second"
     run_here("A1_base_model", output_dir=str(first), steps=3, schedule=3, **small)
     found = run_here("A1_base_model", output_dir=str(second), start_from=str(first), **small)
-    assert [phase["phase"] for phase in found["phases"]] == ["first", "second", "second"]
-    before, after = (PreTrainedTokenizerFast.from_pretrained(f).get_vocab() for f in (first, second))
-    assert before == after and "| second | 2 |" in (second / "README.md").read_text()
+    phases = " ".join(phase["phase"] for phase in found["phases"])
+    assert phases == f"{before}first {after} {after}"
+    old, new = (PreTrainedTokenizerFast.from_pretrained(f).get_vocab() for f in (first, second))
+    assert old == new and "| second | 2 |" in (second / "README.md").read_text()
 
 
 @needs_real

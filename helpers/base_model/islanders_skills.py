@@ -2,6 +2,8 @@
 
     recall    Ben lies. Carl tells the truth. Anna tells the truth. What about: Carl, Anna, Ben?
               -> Carl tells the truth, Anna tells the truth, Ben lies.
+    quote     Anna says: Ben is a knave. Ben says: ... What do they say? Carl, Anna, Ben.
+              -> Carl says: Anna is a knave or Ben is a knight. (and so on, a line for each)
     judge     Ben lies. Carl tells the truth. True or false: Ben is a knave or Carl is a knave.
               -> Ben is a knave or Carl is a knave. Ben lies and Carl tells the truth, so that is true.
     derive    Ben lies. Anna tells the truth. Ben says: Anna and Carl are of the same kind. What follows? Ben.
@@ -29,10 +31,12 @@ from helpers.puzzles.statements import is_correct as is_correct
 from helpers.puzzles.statements import shape as shape
 
 # Shares of the characters, as in countdown_skills. All else builds on recall, so it comes alone at the start.
+# What is left to learn after the second phase is to say a long statement again without a slip into another.
 MIXTURES = {
     "start": {"recall": 1.0},
     "first": {"recall": 0.05, "judge": 0.25, "derive": 0.3, "cases": 0.33, "direct": 0.07},
     "second": {"recall": 0.02, "judge": 0.13, "derive": 0.35, "cases": 0.48, "direct": 0.02},
+    "third": {"recall": 0.03, "quote": 0.24, "judge": 0.1, "derive": 0.25, "cases": 0.36, "direct": 0.02},
 }
 LEADS = (NEW_CASE, *REFLECTIONS)  # the free parts of a line
 LOOKUPS = True  # what an islander is stands anywhere before
@@ -67,6 +71,15 @@ def recall(rng: random.Random) -> tuple[str, str]:
     asked = rng.sample(list(kinds), len(kinds))
     answer = answer_text({name: kinds[name] for name in asked})
     return f"{stated(facts(kinds))} What about: {', '.join(asked)}?", f"{answer}."
+
+
+def quote(rng: random.Random) -> tuple[str, str]:
+    """What everyone says, in another order."""
+    said = islanders.random_problem(rng)
+    asked = rng.sample(list(said), len(said))
+    lines = [f"{name} says: {said[name]}." for name in asked]
+    prompt = f"{' '.join(rng.sample(lines, len(lines)))} What do they say? {', '.join(asked)}."
+    return prompt, "\n".join(lines)
 
 
 def judge(rng: random.Random) -> tuple[str, str]:
@@ -141,9 +154,10 @@ def direct(rng: random.Random) -> tuple[str, str]:
 
 def makers(rng: random.Random, phase: str) -> dict[str, Callable[[], tuple[str, str]]]:
     """What writes a document (prompt, response) of each skill."""
-    hits = 0.8 if phase == "second" else 0.5
+    hits = 0.5 if phase == "first" else 0.8
     return {
         "recall": lambda: recall(rng),
+        "quote": lambda: quote(rng),
         "judge": lambda: judge(rng),
         "derive": lambda: derive(rng),
         "cases": lambda: cases(rng, hits),
