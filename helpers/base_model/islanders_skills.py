@@ -2,7 +2,7 @@
 
     recall    Ben lies. Carl tells the truth. Anna tells the truth. What about: Carl, Anna, Ben?
               -> Carl tells the truth, Anna tells the truth, Ben lies.
-    quote     Anna says: Ben is a knave. Ben says: ... What do they say? Carl, Anna, Ben.
+    quote     Anna says: Ben is a knave. Ben says: ... What about: Carl, Anna, Ben?
               -> Carl says: Anna is a knave or Ben is a knight. (and so on, a line for each)
     judge     Ben lies. Carl tells the truth. True or false: Ben is a knave or Carl is a knave.
               -> Ben is a knave or Carl is a knave. Ben lies and Carl tells the truth, so that is true.
@@ -36,7 +36,7 @@ MIXTURES = {
     "start": {"recall": 1.0},
     "first": {"recall": 0.05, "judge": 0.25, "derive": 0.3, "cases": 0.33, "direct": 0.07},
     "second": {"recall": 0.02, "judge": 0.13, "derive": 0.35, "cases": 0.48, "direct": 0.02},
-    "third": {"recall": 0.03, "quote": 0.24, "judge": 0.1, "derive": 0.25, "cases": 0.36, "direct": 0.02},
+    "third": {"recall": 0.04, "quote": 0.24, "judge": 0.06, "derive": 0.25, "cases": 0.39, "direct": 0.02},
 }
 LEADS = (NEW_CASE, *REFLECTIONS)  # the free parts of a line
 LOOKUPS = True  # what an islander is stands anywhere before
@@ -78,8 +78,7 @@ def quote(rng: random.Random) -> tuple[str, str]:
     said = islanders.random_problem(rng)
     asked = rng.sample(list(said), len(said))
     lines = [f"{name} says: {said[name]}." for name in asked]
-    prompt = f"{' '.join(rng.sample(lines, len(lines)))} What do they say? {', '.join(asked)}."
-    return prompt, "\n".join(lines)
+    return f"{' '.join(rng.sample(lines, len(lines)))} What about: {', '.join(asked)}?", "\n".join(lines)
 
 
 def judge(rng: random.Random) -> tuple[str, str]:
