@@ -138,7 +138,7 @@ def cases(rng: random.Random, hits: float) -> tuple[str, str]:
 def worked(said: Said, assumed: dict[str, bool], rng: random.Random) -> tuple[list[str], dict | None]:
     """The sentences of a case with its words in random order, and the kinds if all fits, else None."""
 
-    def choose(waiting: list[str], recent: list[str], kinds: dict[str, bool]) -> str:
+    def choose(waiting: list[str], kinds: dict[str, bool]) -> str:
         telling = [n for n in waiting if not islanders.follows(n, said[n], kinds)[0].endswith(NOTHING)]
         return rng.choice(telling if telling and rng.random() < TELLING else waiting)
 

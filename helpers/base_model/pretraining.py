@@ -89,6 +89,7 @@ def look_back(model: Qwen2ForCausalLM, strength: float = 6.5, pairs: int = 8) ->
     """
     attention = model.model.layers[0].self_attn
     half = attention.head_dim // 2
+    pairs = min(pairs, half)
     turn = model.model.rotary_emb.inv_freq[:pairs]
     attention.k_proj.bias[:pairs] = strength
     attention.q_proj.bias[:pairs] = strength * turn.cos()

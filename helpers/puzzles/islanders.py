@@ -13,16 +13,17 @@
 A step is an assumption, or what follows from one islander's words, and be it nothing. The words are said
 again, then what is known of those whom they are about: a model reads from left to right. A conclusion ("Ben
 lies") has other words than what somebody says ("Ben is a knave"). A case assumes the kind of one islander and
-goes through the words that are not settled, nor heard since something new was found. It ends when all fit,
-two things contradict each other, or nothing follows any more; then comes the next case, in a fixed order. A
-reflection is a sentence of its own. A problem's depth is the number of the first case in which all fits.
+from there goes round, in the problem's order, through the words that are not settled, nor heard since
+something new was found. It ends when all fit, two things contradict each other, or nothing follows any more;
+then comes the next case, in a fixed order. A reflection is a sentence of its own. A problem's depth is the
+number of the first case in which all fits.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice, product
 
@@ -127,26 +128,25 @@ def cases(said: Said) -> Iterator[dict[str, bool]]:
         yield {name: False}
 
 
-def whose_next(waiting: list[str], recent: list[str], kinds: Kinds) -> str:
-    """Whose words come next: of those that wait the last to become known, or else the first."""
-    return next(name for name in (*recent, *waiting) if name in waiting)
-
-
 def case(
-    said: Said, assumed: dict[str, bool], slips: list[bool], choose: Callable = whose_next
+    said: Said, assumed: dict[str, bool], slips: list[bool], choose: Callable | None = None
 ) -> tuple[list[str], dict[str, bool] | None]:
     """The sentences that follow from an assumption, and the kinds if all fits, else None.
 
     `slips` says of each sentence that concludes something whether it is to be wrong, and loses those used.
+    `choose` picks whose words come next, of those that wait and what is known; usually the first that waits.
     """
-    kinds, left, sentences, recent, heard = dict(assumed), dict(said), [], list(assumed), set()
+    kinds, left, sentences, heard = dict(assumed), dict(said), [], set()
+    turn = deque(said)
+    turn.rotate(-turn.index(*assumed))
     while left:
-        waiting = [name for name in left if name not in heard]
+        waiting = [name for name in turn if name in left and name not in heard]
         if not waiting:
             return [*sentences, NO_FURTHER], None
-        name = choose(waiting, recent, kinds)
+        name = choose(waiting, kinds) if choose else waiting[0]
         sentence, new = follows(name, left[name], kinds, bool(slips) and slips[0])
         sentences.append(sentence)
+        turn.rotate(-1 - turn.index(name))
         if sentence.endswith(NOTHING):
             heard.add(name)
             continue
@@ -154,7 +154,7 @@ def case(
         if sentence.endswith(CONTRADICTION):
             return sentences, None
         if new:
-            kinds, recent, heard = kinds | new, [*new, *recent], set()
+            kinds, heard = kinds | new, set()
     return sentences, {name: kinds[name] for name in said}
 
 

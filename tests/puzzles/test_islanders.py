@@ -69,19 +69,20 @@ def named(statement):
 
 def errors(trace):
     """The steps that do not follow from those before them, the last case's kinds, whose words are left."""
-    said, found, kinds, left, recent, heard = said_in(trace.problem), [], {}, set(), [], set()
+    said, found, kinds, left, heard = said_in(trace.problem), [], {}, set(), set()
     lead = "|".join(map(re.escape, (islanders.NEW_CASE, *islanders.REFLECTIONS)))
     for i, step in enumerate(trace.steps[1:], 1):
         text = re.sub(f"^({lead}) ", "", step)
         if m := re.fullmatch(r"Assume (.+)\.", text):
             kinds, left, heard = facts(m[1]), set(said), set()
-            recent = list(kinds)
+            expected = list(said)[list(said).index(min(kinds)) :] + list(said)
             continue
         if text == "Nothing else follows.":
             found += [i] if left - heard or any(consequences(n, said, kinds) != {} for n in left) else []
             continue
         speaker, statement, before, reason, word, link, other, end = WORDS.fullmatch(text).groups()
-        right = speaker == next(n for n in recent + list(said) if n in left - heard)
+        right = speaker == next(n for n in expected if n in left - heard)
+        expected = list(said)[list(said).index(speaker) + 1 :] + list(said)
         right &= said[speaker] == statement
         value = {truth(statement, world) for world in worlds(said, kinds)}
         decided = bool(reason) and quoted(reason)[0][0] != speaker
@@ -104,7 +105,7 @@ def errors(trace):
         else:
             left.discard(speaker)
         if end.startswith("Then"):
-            kinds, recent, heard = kinds | facts(end), [*facts(end), *recent], set()
+            kinds, heard = kinds | facts(end), set()
     return found, kinds, left
 
 
